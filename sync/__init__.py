@@ -1,0 +1,1 @@
+"""The engine: everything between "publish" and "proved public"."""

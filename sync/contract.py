@@ -1,0 +1,295 @@
+"""What a channel promises the engine, and what it may raise.
+
+A channel is handed its outlet's settings and the tools it may use; it never sees the database or
+the queue. No method sleeps, retries a create, opens a transaction or logs a secret.
+
+    OutletError
+    ├── TryLater       nothing happened                → attempt again at that time
+    ├── Ambiguous      it may have happened            → stay in flight; probe
+    │   └── Misbehaved the outlet broke its protocol   → before the first byte left: a bug; after: as Ambiguous
+    ├── Rejected       this content never will         → editor
+    ├── Unauthorised   our credentials or rights       → operator
+    ├── Unsupported    cannot be expressed here        → planner; known before sending
+    └── Stale          what was prepared is gone       → prepare again
+
+Any other exception is a bug; once a byte has left it is treated as Ambiguous.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar, Protocol
+
+from sync.model import Edition, Key, Outlet, Problem, Rendition, Sighting
+
+
+class OutletError(Exception):
+    """`message` is for the person who has to act; it names the outlet's code, never a secret."""
+
+
+class TryLater(OutletError):
+    def __init__(self, message: str, not_before: int | None = None) -> None:
+        super().__init__(message)
+        self.not_before = not_before  # microseconds UTC; None: the engine's own schedule
+
+
+class Ambiguous(OutletError): ...
+
+
+class Misbehaved(Ambiguous): ...
+
+
+class Rejected(OutletError): ...
+
+
+class Unauthorised(OutletError): ...
+
+
+class Unsupported(OutletError): ...
+
+
+class Stale(OutletError): ...
+
+
+class Reveal(StrEnum):
+    """What becomes public how."""
+
+    FLIP = "flip"  # stored already, one small synchronous act
+    CREATE = "create"  # content crosses the wire at the instant
+    QUEUED = "queued"  # the act only starts a job of the outlet's
+    NOTIFY = "notify"  # irreversible and unreadable: after the canonical page is verified
+    MANUAL = "manual"  # a person
+
+
+class Probe(StrEnum):
+    """How a delivery is found again after doubt."""
+
+    KEY = "key"  # the outlet is known to honour our key
+    NAME = "name"  # we chose its final name; repeating overwrites or is refused
+    SEARCH = "search"  # recent posts can be listed and ours recognised by the canonical address
+    BLIND = "blind"  # not at all: never resent by the machine
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    name: str
+    help_zh: str
+    help_en: str
+    required: bool = False
+    secret: bool = False
+    default: str = ""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a kind of outlet can do. Everything optional defaults to "cannot".
+
+    `lands_within`: seconds after the end of an attempt in which its request may still take effect;
+    an absence seen earlier proves nothing. `fresh_for`: seconds a prepared artefact stays usable,
+    None for ever. `address`: the public address is known at plan, so it may be canonical.
+    `polls`: seconds after acceptance at which a queued job may be asked about; the last repeats.
+    """
+
+    reveal: Reveal
+    probe: Probe
+    lands_within: float
+    settings: tuple[Setting, ...]
+    fresh_for: float | None = None
+    address: bool = False
+    polls: tuple[float, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """In place and invisible. `ref` and `notes` are all a later process needs to arm it."""
+
+    ref: str
+    fresh_until: int | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The outlet took it and works on it. `job` asks about it later; "" when it could not be learnt."""
+
+    job: str
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Public, by the outlet's own word at `at` (microseconds UTC of its answer)."""
+
+    ref: str
+    url: str
+    at: int
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a shot may leave: seconds of CLOCK_BOOTTIME."""
+
+    opens: float
+    closes: float
+
+
+class Shot(ABC):
+    """One armed delivery: a warm connection and finished bytes, or a staged file and its final name.
+
+    `send` is the only act that makes anything public; it runs once, in microseconds, in the sender
+    loop. `settle` runs elsewhere and may take as long as the call's own time-out.
+    """
+
+    def send(self, window: Window, boottime: Callable[[], float]) -> None:
+        """Make it public. Raises TryLater outside the window: then certainly nothing was sent.
+
+        Once inside, whatever goes wrong is kept for `settle`; send does not raise.
+        """
+        at = boottime()
+        if not window.opens <= at < window.closes:
+            raise TryLater(f"not sent: the shot's window was missed by {at - window.closes:+.3f} s")
+        self._fire()
+
+    @abstractmethod
+    def _fire(self) -> None:
+        """Hand over the bytes or the file. May raise nothing; remember instead."""
+
+    def check(self) -> None:
+        """Just before the instant: replace a connection that the outlet closed. Nothing public.
+
+        Raises TryLater when no connection can be had."""
+
+    @abstractmethod
+    def settle(self) -> Receipt | Accepted:
+        """Read the answer. Raises an OutletError; TryLater only if certainly nothing was sent."""
+
+    def close(self) -> None:
+        """Let go of connections and files of a shot that will not be sent, or was settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an edition is rendered for: this delivery's key and the release's canonical address."""
+
+    key: Key
+    canonical: str | None
+
+
+class Response(Protocol):
+    """An answer whose status was already judged by the egress."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> object: ...
+
+
+class Egress(Protocol):
+    """The one way out (`sync.http`). See there for what each call raises."""
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        creates: bool,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        files: Mapping[str, tuple[str, bytes, str]] | None = None,
+        form: Mapping[str, str] | None = None,
+        expect: tuple[int, ...] = (),
+    ) -> Response: ...
+
+    def read(self, url: str) -> Response:
+        """Anonymous GET: no credentials, no cookies, any status returned as it is."""
+        ...
+
+    def shot(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        settle: Callable[[Response], Receipt | Accepted],
+    ) -> Shot: ...
+
+
+class Pages(Protocol):
+    """Renders a template of `templates/` (`sync.render`)."""
+
+    def render(self, template: str, **values: object) -> str: ...
+
+
+@dataclass(frozen=True)
+class Tools:
+    """All a channel may reach: the egress, asset bytes by digest, templates, and the time (µs UTC)."""
+
+    http: Egress
+    blob: Callable[[str], bytes]
+    pages: Pages
+    now: Callable[[], int]
+
+
+class Channel(Protocol):
+    """One kind of outlet, bound to one outlet. Built anew for each task; holds no state that matters."""
+
+    kind: ClassVar[str]
+    can: ClassVar[Capabilities]
+
+    def __init__(self, outlet: Outlet, tools: Tools) -> None: ...
+
+    @classmethod
+    def twin(cls, outlet: Outlet, sandbox: str, folder: str) -> Outlet:
+        """The outlet as its sandbox twin: address and secrets replaced, nothing of the configured
+        host kept. `sandbox` is the sandbox server's address, `folder` a directory of this twin's own."""
+        ...
+
+    # pure
+    def check(self, edition: Edition) -> list[Problem]:
+        """Every problem of this edition here, in the editor's words, before anything is sent."""
+        ...
+
+    def address(self, edition: Edition, key: Key) -> str | None:
+        """Where it will be public, if that is known beforehand."""
+        ...
+
+    def render(self, edition: Edition, place: Place) -> Rendition:
+        """The same edition and place give the same digest for ever. Raises Unsupported."""
+        ...
+
+    # network; nothing becomes public
+    def login(self) -> None:
+        """Prove credentials and rights without publishing. Raises an OutletError."""
+        ...
+
+    def prepare(self, rendition: Rendition, key: Key) -> Prepared:
+        """Put everything in place, invisible. If the process dies half-way, `probe` finds what is
+        there or the outlet forgets it; preparing again is safe after that."""
+        ...
+
+    def arm(self, prepared: Prepared, rendition: Rendition, key: Key) -> Shot:
+        """Make the instant cheap. Raises TryLater, Unauthorised, or Stale if `prepared` is gone."""
+        ...
+
+    # read-only
+    def probe(self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None) -> Prepared | Accepted | Receipt | None:
+        """Look after doubt: what does the outlet hold of this delivery? None: nothing.
+
+        Raises an OutletError when it cannot be learnt now; that is not an absence."""
+        ...
+
+    def verify(self, receipt: Receipt, rendition: Rendition) -> Sighting:
+        """Read as an anonymous reader and compare. Never through our credentials."""
+        ...
+
+    # undo
+    def discard(self, prepared: Prepared, key: Key) -> None:
+        """Remove what `prepare` put in place. Removing what is gone already is success."""
+        ...

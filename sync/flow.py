@@ -1,0 +1,191 @@
+"""Every state and every move of a delivery and of a release.
+
+What must never leave this file: a second way to move a state. `step` and `step_release` are the
+only functions that do; the table in sync/README.md is generated from the data below.
+
+A state *at rest* means we know what the outlet holds. *In flight* means it may have happened: such
+a state is written before the call, and only the outlet's answer or a probe moves it on. A crash and
+an unclear answer are the same case and take the same path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class IllegalMove(Exception):
+    """The table has no such move, or the release does not allow it now. Nothing was changed."""
+
+
+class D(StrEnum):
+    """States of a delivery; each comment says who moves it on, also if that one dies."""
+
+    PLANNED = "planned"  # a prepare worker; the due row stays until someone does
+    RENDERED = "rendered"  # the same worker, next; otherwise whoever finds the due row
+    PREPARING = "preparing"  # its worker's answer; after its death a probe
+    PREPARED = "prepared"  # the release process, at the commit of the release
+    DISCARDING = "discarding"  # its worker's answer; discarding is repeated, it is harmless
+    RELEASING = "releasing"  # the settled answer; after death or doubt a probe
+    ACCEPTED = "accepted"  # polls of the outlet's job
+    RELEASED = "released"  # anonymous reads until one shows it as approved
+    VERIFIED = "verified"  # nobody: the end
+    CLOSED = "closed"  # nobody: a person ended it
+    WITHDRAWING = "withdrawing"  # an anonymous read that finds nothing
+    WITHDRAWN = "withdrawn"  # nobody: the end
+    UNRESOLVED = "unresolved"  # a person, by what they found at the outlet
+    FAILED = "failed"  # a person: retry or drop
+    CANCELLED = "cancelled"  # nobody: the end
+
+
+class E(StrEnum):
+    """What can happen to a delivery."""
+
+    RENDERED = "rendered"
+    WITHDRAW_BEGUN = "withdraw_begun"
+    PREPARE_BEGUN = "prepare_begun"
+    PREPARED = "prepared"
+    ABSENT = "absent"  # certainly not there: it was not sent, or a probe after the quarantine found nothing
+    REFUSED = "refused"
+    IN_DOUBT = "in_doubt"  # the machine cannot find out
+    STALE = "stale"
+    RELEASE_BEGUN = "release_begun"
+    DISCARD_BEGUN = "discard_begun"
+    DISCARDED = "discarded"
+    RELEASED = "released"
+    ACCEPTED = "accepted"
+    VERIFIED = "verified"
+    WITHDRAWN = "withdrawn"
+    STILL_PUBLIC = "still_public"
+    CANCELLED = "cancelled"
+    RETRIED = "retried"
+    CLOSED = "closed"
+    SETTLED_PUBLIC = "settled_public"
+    SETTLED_HIDDEN = "settled_hidden"
+    SETTLED_NOTHING = "settled_nothing"
+    SETTLED_GONE = "settled_gone"
+
+
+TABLE: dict[D, dict[E, D]] = {
+    D.PLANNED: {E.RENDERED: D.RENDERED, E.WITHDRAW_BEGUN: D.WITHDRAWING, E.REFUSED: D.FAILED, E.CANCELLED: D.CANCELLED},
+    D.RENDERED: {E.PREPARE_BEGUN: D.PREPARING, E.CANCELLED: D.CANCELLED},
+    D.PREPARING: {E.PREPARED: D.PREPARED, E.ABSENT: D.RENDERED, E.REFUSED: D.FAILED, E.IN_DOUBT: D.UNRESOLVED},
+    D.PREPARED: {E.RELEASE_BEGUN: D.RELEASING, E.STALE: D.RENDERED, E.DISCARD_BEGUN: D.DISCARDING},
+    D.DISCARDING: {E.DISCARDED: D.CANCELLED, E.IN_DOUBT: D.UNRESOLVED},
+    D.RELEASING: {
+        E.RELEASED: D.RELEASED,
+        E.ACCEPTED: D.ACCEPTED,
+        E.ABSENT: D.PREPARED,
+        E.REFUSED: D.FAILED,
+        E.IN_DOUBT: D.UNRESOLVED,
+    },
+    D.ACCEPTED: {E.RELEASED: D.RELEASED, E.REFUSED: D.FAILED, E.IN_DOUBT: D.UNRESOLVED},
+    D.RELEASED: {E.VERIFIED: D.VERIFIED, E.CLOSED: D.CLOSED},
+    D.VERIFIED: {},
+    D.CLOSED: {},
+    D.WITHDRAWING: {E.WITHDRAWN: D.WITHDRAWN, E.STILL_PUBLIC: D.PLANNED, E.IN_DOUBT: D.UNRESOLVED},
+    D.WITHDRAWN: {},
+    D.UNRESOLVED: {
+        E.SETTLED_PUBLIC: D.RELEASED,
+        E.SETTLED_HIDDEN: D.PREPARED,
+        E.SETTLED_NOTHING: D.RENDERED,
+        E.SETTLED_GONE: D.WITHDRAWN,
+    },
+    D.FAILED: {E.RETRIED: D.PLANNED, E.CANCELLED: D.CANCELLED},
+    D.CANCELLED: {},
+}
+
+IN_FLIGHT = frozenset({D.PREPARING, D.DISCARDING, D.RELEASING, D.WITHDRAWING})
+PUBLIC = frozenset({D.RELEASED, D.VERIFIED, D.CLOSED})
+MAYBE_PUBLIC = PUBLIC | {D.RELEASING, D.ACCEPTED, D.UNRESOLVED}
+ENDED = frozenset(state for state, moves in TABLE.items() if not moves)
+
+
+class R(StrEnum):
+    """States of a release."""
+
+    OPEN = "open"  # prepare workers make its deliveries ready
+    READY = "ready"  # the release process commits it at the instant
+    COMMITTED = "committed"  # point of no return: only forward from here
+    RELEASED = "released"  # every delivery public, or closed by a person
+    HELD = "held"  # a person: resume or cancel
+    CANCELLED = "cancelled"
+
+
+class RE(StrEnum):
+    """What can happen to a release."""
+
+    READIED = "readied"
+    UNREADIED = "unreadied"
+    COMMITTED = "committed"
+    COMPLETED = "completed"
+    HELD = "held"
+    RESUMED = "resumed"
+    CANCELLED = "cancelled"
+
+
+RELEASE_TABLE: dict[R, dict[RE, R]] = {
+    R.OPEN: {RE.READIED: R.READY, RE.HELD: R.HELD, RE.CANCELLED: R.CANCELLED},
+    R.READY: {RE.COMMITTED: R.COMMITTED, RE.UNREADIED: R.OPEN, RE.HELD: R.HELD, RE.CANCELLED: R.CANCELLED},
+    R.COMMITTED: {RE.COMPLETED: R.RELEASED},
+    R.RELEASED: {},
+    R.HELD: {RE.RESUMED: R.OPEN, RE.CANCELLED: R.CANCELLED},
+    R.CANCELLED: {},
+}
+
+# What a delivery may do only while its release is in one of these states (joint rules).
+ALLOWED: dict[E, frozenset[R]] = {
+    E.PREPARE_BEGUN: frozenset({R.OPEN, R.READY, R.COMMITTED}),
+    E.RELEASE_BEGUN: frozenset({R.COMMITTED}),
+    E.DISCARD_BEGUN: frozenset({R.CANCELLED}),
+    E.RETRIED: frozenset({R.OPEN, R.COMMITTED}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the joint rules need of one delivery."""
+
+    state: D
+    required: bool
+
+
+def step(state: D, event: E, release: R) -> D:
+    """The state after `event`. Raises IllegalMove; then nothing has changed."""
+    after = TABLE[state].get(event)
+    if after is None:
+        raise IllegalMove(f"a delivery that is {state} cannot become {event}")
+    if release not in ALLOWED.get(event, frozenset(R)):
+        raise IllegalMove(f"{event} is not allowed while the release is {release}")
+    return after
+
+
+def step_release(state: R, event: RE, deliveries: Sequence[Standing]) -> R:
+    """The release's state after `event`, with the joint rules. Raises IllegalMove."""
+    after = RELEASE_TABLE[state].get(event)
+    if after is None:
+        raise IllegalMove(f"a release that is {state} cannot become {event}")
+    if event in (RE.READIED, RE.COMMITTED) and not all_required_prepared(deliveries):
+        raise IllegalMove(f"{event}: a required delivery is not prepared")
+    if event is RE.COMPLETED and not all(d.state in PUBLIC | {D.CANCELLED} for d in deliveries):
+        raise IllegalMove("completed: a delivery is neither public nor closed by a person")
+    return after
+
+
+def all_required_prepared(deliveries: Sequence[Standing]) -> bool:
+    """The joint rule: at least one delivery, and every required one in place and invisible."""
+    return bool(deliveries) and all(d.state is D.PREPARED for d in deliveries if d.required)
+
+
+def joint(state: R, deliveries: Sequence[Standing]) -> RE | None:
+    """What the deliveries' states ask of their release; None: nothing. Never COMMITTED: that needs the instant."""
+    if state in (R.OPEN, R.READY) and any(d.required and d.state in (D.FAILED, D.UNRESOLVED) for d in deliveries):
+        return RE.HELD
+    if state is R.OPEN and all_required_prepared(deliveries):
+        return RE.READIED
+    if state is R.READY and not all_required_prepared(deliveries):
+        return RE.UNREADIED
+    if state is R.COMMITTED and all(d.state in PUBLIC | {D.CANCELLED} for d in deliveries):
+        return RE.COMPLETED
+    return None
