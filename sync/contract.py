@@ -159,7 +159,7 @@ class Shot(ABC):
     def _fire(self) -> None:
         """Hand over the bytes or the file. May raise nothing; remember instead."""
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027 - nothing to check is the usual case
         """Just before the instant: replace a connection that the outlet closed. Nothing public.
 
         Raises TryLater when no connection can be had."""
@@ -168,7 +168,7 @@ class Shot(ABC):
     def settle(self) -> Receipt | Accepted:
         """Read the answer. Raises an OutletError; TryLater only if certainly nothing was sent."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - nothing to close is the usual case
         """Let go of connections and files of a shot that will not be sent, or was settled."""
 
 
@@ -218,6 +218,7 @@ class Egress(Protocol):
         headers: Mapping[str, str],
         body: bytes,
         settle: Callable[[Response], Receipt | Accepted],
+        expect: tuple[int, ...] = (),
     ) -> Shot: ...
 
 
@@ -279,7 +280,9 @@ class Channel(Protocol):
         ...
 
     # read-only
-    def probe(self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None) -> Prepared | Accepted | Receipt | None:
+    def probe(
+        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None
+    ) -> Prepared | Accepted | Receipt | None:
         """Look after doubt: what does the outlet hold of this delivery? None: nothing.
 
         Raises an OutletError when it cannot be learnt now; that is not an absence."""

@@ -1,0 +1,8 @@
+"""Every kind of outlet, by name. A literal table: nothing registers itself."""
+
+KINDS: dict[str, str] = {
+    "website": "channels.website:WebsiteChannel",
+    "mastodon": "channels.mastodon:MastodonChannel",
+    "wechat": "channels.wechat:WechatChannel",
+    "gazette": "channels.gazette:GazetteChannel",
+}

@@ -1,0 +1,154 @@
+"""What an answer, a silence or a look means for a delivery.
+
+Pure: handed what happened and when, it says which event follows and when somebody looks again.
+The rule it keeps: from an unclear answer nothing is sent again before a probe *after the
+quarantine* found nothing. A find counts at once; an absence counts only when the request can no
+longer land. The quarantine runs from the end of the attempt, or from the takeover of a dead owner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sync.clock import SECOND
+from sync.contract import (
+    Accepted,
+    OutletError,
+    Prepared,
+    Probe,
+    Receipt,
+    Rejected,
+    Stale,
+    TryLater,
+    Unauthorised,
+    Unsupported,
+)
+from sync.flow import D, E
+
+# Seconds until a try that certainly did nothing is repeated, by the number of tries made.
+PREPARE_AGAIN = (1, 5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000)
+# After the commit the public is waiting: hard at first, then as patient as above.
+RELEASE_AGAIN = (0.2, 1, 5, 15, 30, 60, 120, 300, 600, 1_800, 7_200)
+MOST_TRIES = 12
+POLL_LIMIT = 72 * 3600 * SECOND  # a queued job nobody heard of for so long needs a person
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the verdict needs to know of the delivery; instants µs UTC, `lands_within` seconds."""
+
+    now: int
+    attempts: int
+    lands_within: float
+    probe: Probe
+    quarantine_until: int | None = None
+    since: int | None = None  # when the current state began
+    polls: tuple[float, ...] = (5.0,)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`event` None: stays as it is. `due` None: nobody has to look. `why`: for the person reading."""
+
+    event: E | None
+    due: int | None
+    quarantine_until: int | None = None
+    why: str = ""
+
+
+def quarantine(facts: Facts) -> int:
+    """The first instant at which an absence proves that the request did not and will not land."""
+    return facts.now + round(facts.lands_within * SECOND)
+
+
+def judge_answer(state: D, answer: object, facts: Facts) -> Verdict:
+    """After an outlet call that was made in `state`: what its answer or exception means.
+
+    An exception that is no OutletError is a bug of ours; the call may have happened all the same.
+    """
+    why = str(answer) if isinstance(answer, BaseException) else ""
+    match state, answer:
+        case (D.PREPARING, Prepared()):
+            return Verdict(E.PREPARED, None)
+        case (D.RELEASING, Receipt()):
+            return Verdict(E.RELEASED, facts.now)
+        case (D.RELEASING, Accepted()):
+            return Verdict(E.ACCEPTED, facts.now + round(facts.polls[0] * SECOND))
+        case (D.DISCARDING, None):
+            return Verdict(E.DISCARDED, None)
+        case (D.DISCARDING, _) if facts.attempts >= MOST_TRIES:
+            return Verdict(E.IN_DOUBT, None, why=why)
+        case (D.DISCARDING, _):
+            return Verdict(None, facts.now + _again(PREPARE_AGAIN, facts.attempts), why=why)
+        case (D.PREPARING | D.RELEASING, TryLater()):
+            return _certainly_not(state, answer, facts)
+        case (D.PREPARING | D.RELEASING, Rejected() | Unsupported() | Unauthorised()):
+            return Verdict(E.REFUSED, None, why=why)
+        case (D.PREPARING, Stale()):
+            return Verdict(E.ABSENT, facts.now + _again(PREPARE_AGAIN, facts.attempts), why=why)
+        case (D.RELEASING, _) if facts.probe is Probe.BLIND:
+            return Verdict(E.IN_DOUBT, None, why=why)
+        case _:
+            until = quarantine(facts)
+            return Verdict(None, min(until, facts.now + SECOND), until, why)
+
+
+def judge_probe(state: D, found: object, facts: Facts) -> Verdict:
+    """After a look at the outlet for a delivery in `state` (in flight, or ACCEPTED).
+
+    `found` is what `Channel.probe` returned, or the OutletError it raised.
+    """
+    settled = facts.quarantine_until is not None and facts.now >= facts.quarantine_until
+    why = str(found) if isinstance(found, OutletError) else ""
+    match state, found:
+        case (_, Unsupported()):
+            return Verdict(E.IN_DOUBT, None, why=why)
+        case (D.RELEASING | D.ACCEPTED, Rejected()):
+            return Verdict(E.REFUSED, None, why=why)
+        case (_, OutletError()):
+            return Verdict(None, _not_before(found, facts.now + 5 * SECOND), facts.quarantine_until, why)
+        case (D.RELEASING | D.ACCEPTED, Receipt()):
+            return Verdict(E.RELEASED, facts.now)
+        case (D.RELEASING, Accepted()):
+            return Verdict(E.ACCEPTED, facts.now + round(facts.polls[0] * SECOND))
+        case (D.PREPARING, Prepared()):
+            return Verdict(E.PREPARED, None)
+        case (D.PREPARING, Receipt() | Accepted()):
+            return Verdict(E.IN_DOUBT, None, why="the outlet already shows what was only being prepared")
+        case (D.ACCEPTED, _):
+            return _poll_again(facts)
+        case (D.PREPARING | D.RELEASING, _) if settled:
+            return Verdict(E.ABSENT, facts.now)
+        case _:
+            return _look_again(facts)
+
+
+def _certainly_not(state: D, answer: TryLater, facts: Facts) -> Verdict:
+    if facts.attempts >= MOST_TRIES:
+        return Verdict(E.REFUSED, None, why=f"given up after {facts.attempts} tries: {answer}")
+    schedule = PREPARE_AGAIN if state is D.PREPARING else RELEASE_AGAIN
+    return Verdict(E.ABSENT, _not_before(answer, facts.now + _again(schedule, facts.attempts)), why=str(answer))
+
+
+def _look_again(facts: Facts) -> Verdict:
+    until = facts.quarantine_until if facts.quarantine_until is not None else quarantine(facts)
+    gap = max(SECOND, (until - facts.now) // 3)
+    return Verdict(None, min(until, facts.now + gap), until)
+
+
+def _poll_again(facts: Facts) -> Verdict:
+    waited = facts.now - (facts.since if facts.since is not None else facts.now)
+    if waited > POLL_LIMIT:
+        return Verdict(E.IN_DOUBT, None, why="the outlet never said how its job ended")
+    passed = [poll for poll in facts.polls if round(poll * SECOND) <= waited]
+    coming = facts.polls[len(passed)] if len(passed) < len(facts.polls) else waited / SECOND + facts.polls[-1]
+    return Verdict(None, facts.now + max(SECOND // 10, round(coming * SECOND) - waited))
+
+
+def _again(schedule: tuple[float, ...], attempts: int) -> int:
+    return round(schedule[min(max(attempts, 1), len(schedule)) - 1] * SECOND)
+
+
+def _not_before(error: OutletError, due: int) -> int:
+    named = error.not_before if isinstance(error, TryLater) else None
+    return max(due, named) if named is not None else due
