@@ -112,7 +112,8 @@ def target(url: str, private_network: bool) -> Target:
     except ValueError:  # idna's errors are such, too
         raise Rejected("an address is malformed: correct it in the outlet's settings") from None
     host = host.removesuffix(".")
-    if not re.fullmatch(r"[a-z0-9_.-]+|[0-9a-f:.]+", host):
+    shape = r"[0-9a-f:.]*:[0-9a-f:.]*" if "[" in parts.netloc else r"[a-z0-9_.-]+"
+    if not re.fullmatch(shape, host):
         raise Rejected("an address has no usable host name: correct it in the outlet's settings")
     if parts.scheme != "https" and not (parts.scheme == "http" and private_network):
         raise Rejected(f"{host}: only https:// is allowed; {OWN_NETWORK}")

@@ -1,0 +1,38 @@
+# What a newcomer and a build machine need; every target does its own set-up first.
+# Silent, and all of the set-up on stderr: `make demo ARGS="--once --json" >report.json` is one JSON document.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench lock clean
+
+BIN := .venv/bin
+ARGS ?=
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@echo 'ARGS="…" is handed on to the command of demo, test, bench and lock.'
+
+setup: ## .venv with the tongfa command, and the Debian packages it needs
+	@scripts/setup.sh
+
+demo: setup ## one sample item, published everywhere in sandboxes
+	@$(BIN)/tongfa demo $(ARGS)
+
+check: setup ## the quick part of test: format, lint, types, imports
+	@$(BIN)/ruff format --check --output-format concise . || { echo 'mend with: $(BIN)/ruff format .' >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+test: check ## everything that must hold, up to 20 minutes
+	@$(BIN)/pytest --ignore=tests/benchmarks --ignore=tests/live $(ARGS)
+
+bench: setup ## the speed targets, measured here
+	@$(BIN)/pytest -s tests/benchmarks $(ARGS)
+
+# ARGS=--upgrade takes the newest versions; without it only what the .in files ask for changes.
+lock: ## requirements/*.txt anew from requirements/*.in
+	@scripts/lock.sh $(ARGS)
+
+clean: ## removes .venv and caches; never the data in var/
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

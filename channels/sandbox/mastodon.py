@@ -1,0 +1,292 @@
+"""A Mastodon server as far as a publisher meets it. Facts: the fact sheet on Mastodon, sections 2 to 9.
+
+`Bearer sandbox-NAME` is a valid token of account NAME, which exists from its first use. Settings (knobs):
+
+    revoke            the account's token is no longer valid
+    ignore_key        Idempotency-Key is ignored, as Takahē does
+    key_ttl, orphan_ttl   `seconds`: lives of keys and of unattached media
+    key_race          `seconds` between looking the key up and storing it, as older versions do
+    slow_media        the next upload answers 202 and is processed after `seconds`
+    lenient_media     unknown media ids are dropped in silence, as older versions do
+    old_scheduler     a time less than 5 minutes ahead posts at once, as older versions do
+    silenced          public becomes unlisted without a word
+    alter             the public sees `replace[1]` where the text has `replace[0]`
+    swap_picture      the public sees other pictures
+    list_lag          a new status appears in the account's list after `seconds`
+    unlimited         no rate limits (they are counted all the same)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from channels.sandbox.mastodon_door import NOT_FOUND, Door, Refusal, invalid
+from channels.sandbox.mastodon_media import ALT_LIMIT, SIZE_LIMIT, MediaCalls
+from channels.sandbox.mastodon_text import length
+from channels.sandbox.mastodon_world import KEY_LIFE, PUBLIC, SECOND, Account, Status, iso
+from channels.sandbox.server import Call, Sandbox, now, serve
+
+TEXT_LIMIT, MEDIA_LIMIT = 500, 4
+SOONEST = 300 * SECOND
+DELETES, POSTS = (30, 1800), (300, 10_800)  # requests, and the seconds they are counted over
+
+
+class AccountCalls:
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        door.on("GET", "/api/v1/accounts/verify_credentials", self.whoami)
+        door.on("GET", "/api/v1/apps/verify_credentials", self.application)
+        door.on("GET", "/api/v2/instance", self.instance)
+
+    async def whoami(self, call: Call) -> Response:
+        owner = self._door.owner(call)
+        return JSONResponse({"id": owner.id, "username": owner.name, "acct": owner.name, "source": {"language": None}})
+
+    async def application(self, call: Call) -> Response:
+        self._door.owner(call)
+        return JSONResponse({"name": "sandbox", "website": None, "scopes": ["read", "write"]})
+
+    async def instance(self, call: Call) -> Response:
+        statuses = {
+            "max_characters": TEXT_LIMIT,
+            "max_media_attachments": MEDIA_LIMIT,
+            "characters_reserved_per_url": 23,
+        }
+        media = {
+            "description_limit": ALT_LIMIT,
+            "image_size_limit": SIZE_LIMIT,
+            "image_matrix_limit": 33_177_600,
+            "supported_mime_types": ["image/jpeg", "image/png", "image/gif", "image/webp"],
+        }
+        return JSONResponse(
+            {
+                "domain": self._door.sandbox.address.partition("//")[2],
+                "version": "4.4.0",
+                "api_versions": {"mastodon": 6},
+                "configuration": {"statuses": statuses, "media_attachments": media},
+            }
+        )
+
+
+class StatusCalls:
+    def __init__(self, door: Door) -> None:
+        self._door, self._world = door, door.world
+        self._timers: set[asyncio.Task[None]] = set()
+        door.on("POST", "/api/v1/statuses", self.create, POSTS)
+        door.on("GET", "/api/v1/statuses/{id}", self.show)
+        door.on("PUT", "/api/v1/statuses/{id}", self.edit)
+        door.on("DELETE", "/api/v1/statuses/{id}", self.delete, DELETES)
+        door.on("GET", "/api/v1/statuses/{id}/source", self.source)
+        door.on("GET", "/api/v1/statuses/{id}/history", self.history)
+        door.on("GET", "/api/v1/accounts/{id}/statuses", self.statuses)
+        door.on("GET", "/api/v1/scheduled_statuses", self.scheduled)
+        door.on("DELETE", "/api/v1/scheduled_statuses/{id}", self.unschedule)
+        door.sandbox.on("GET", "/@{account}/{id}", self.page)
+
+    async def create(self, call: Call) -> Response:
+        owner = self._door.owner(call)
+        given = await self._door.given(call)
+        key = call.request.headers.get("Idempotency-Key", "")
+        call.detail.update(key=key, text=str(given.get("status", "")))
+        if key and not self._door.set("ignore_key", call):
+            made = self._world.status_of_key(owner.name, key, now(), self._door.time("key_ttl", call, KEY_LIFE))
+            if made is not None:
+                if made not in self._world.statuses:
+                    raise Refusal(404, NOT_FOUND)  # deleted since, or the key of a scheduled one
+                call.detail["replayed"] = True
+                return JSONResponse(self._world.shown(self._world.statuses[made], now()))
+        race = self._door.time("key_race", call, 0)
+        if race:
+            await asyncio.sleep(race / SECOND)
+        status = self._checked(call, owner, given)
+        at = _when(given.get("scheduled_at"))
+        if at is not None and at > now():
+            if at - now() >= SOONEST:
+                return self._schedule(call, status, at, key)
+            if not self._door.set("old_scheduler", call):
+                raise invalid("The scheduled date must be at least 5 minutes in the future")
+        self._post(status)
+        if key:
+            self._world.keys[owner.name, key] = (status.id, now())
+        call.did("post_created", status.id, visibility=status.visibility, media=status.media)
+        return JSONResponse(self._world.shown(status, now()))
+
+    def _checked(self, call: Call, owner: Account, given: Mapping[str, Any]) -> Status:
+        """The status that would be made. Raises Refusal."""
+        text, spoiler = str(given.get("status") or "").strip(), str(given.get("spoiler_text") or "")
+        ids = [str(media) for media in given.get("media_ids") or []]
+        if len(ids) > MEDIA_LIMIT:
+            raise invalid("Cannot attach more than 4 files")
+        loose = {m.id: m for m in self._world.media.values() if m.account == owner.name and not m.status}
+        missing = [media for media in ids if media not in loose]
+        if missing and not self._door.set("lenient_media", call):
+            raise invalid(f"Media {', '.join(missing)} not found or already attached to another post")
+        ids = [media for media in ids if media in loose]
+        if any(loose[media].ready_at > now() for media in ids):
+            raise invalid("Cannot attach files that have not finished processing. Try again in a moment!")
+        self._check_text(text, spoiler, ids)
+        visibility = str(given.get("visibility") or "public")
+        if visibility == "public" and self._door.set("silenced", call):
+            visibility = "unlisted"
+        language, sensitive = str(given.get("language") or ""), bool(given.get("sensitive"))
+        return Status(self._world.new_id(now()), owner, text, spoiler, visibility, language, sensitive, ids, now())
+
+    def _check_text(self, text: str, spoiler: str, media: list[str]) -> None:
+        if not text and not media:
+            raise invalid("Text can't be blank")
+        if length(spoiler + text) > TEXT_LIMIT:
+            raise invalid(f"Text character limit of {TEXT_LIMIT} exceeded")
+
+    def _post(self, status: Status) -> None:
+        self._world.statuses[status.id] = status
+        for media in status.media:
+            self._world.media[media].status = status.id
+
+    def _schedule(self, call: Call, status: Status, at: int, key: str) -> Response:
+        """Posted by a timer. The key is stored with an id that is no status, hence the replay's 404."""
+        shown = {"id": status.id, "scheduled_at": iso(at), "params": {"text": status.text}, "media_attachments": []}
+        self._world.scheduled[status.id] = shown
+        if key:
+            self._world.keys[status.account.name, key] = (f"scheduled {status.id}", now())
+        timer = asyncio.create_task(self._post_later(call, status, at))
+        self._timers.add(timer)
+        timer.add_done_callback(self._timers.discard)
+        call.did("post_scheduled", status.id, scheduled_at=iso(at))
+        return JSONResponse(shown)
+
+    async def _post_later(self, call: Call, status: Status, at: int) -> None:
+        await asyncio.sleep((at - now()) / SECOND)
+        if self._world.scheduled.pop(status.id, None) is None:
+            return
+        status.id, status.at = self._world.new_id(now()), now()
+        self._post(status)
+        call.at = now()
+        call.did("post_created", status.id, visibility=status.visibility)
+        await self._door.sandbox.record.add(call.line())
+
+    def _found(self, call: Call, *, own: bool) -> Status:
+        owner = self._door.owner(call) if own else self._door.reader(call)
+        status = self._world.statuses.get(call.request.path_params["id"])
+        mine = status is not None and owner is not None and status.account is owner
+        if status is None or not (mine or (not own and status.visibility in PUBLIC)):
+            raise Refusal(404, NOT_FOUND)
+        return status
+
+    def _public_text(self, status: Status) -> str:
+        text = status.text
+        for knob in self._door.sandbox.knobs.standing("alter", status.account.name):
+            before, after = knob.parameters["replace"]
+            text = text.replace(before, after)
+        return text
+
+    async def show(self, call: Call) -> Response:
+        status = self._found(call, own=False)
+        text = None if call.account else self._public_text(status)
+        return JSONResponse(self._world.shown(status, now(), text))
+
+    async def edit(self, call: Call) -> Response:
+        status = self._found(call, own=True)
+        given = await self._door.given(call)
+        text, spoiler = str(given.get("status") or "").strip(), str(given.get("spoiler_text") or "")
+        ids = [str(media) for media in given.get("media_ids") or []]
+        self._check_text(text, spoiler, ids)
+        status.history.append(self._version(status))
+        for media in status.media:
+            self._world.media[media].status = ""
+        status.text, status.spoiler, status.media, status.edited_at = text, spoiler, ids, now()
+        self._post(status)
+        call.did("post_edited", status.id, text=text)
+        return JSONResponse(self._world.shown(status, now()))
+
+    def _version(self, status: Status) -> dict[str, Any]:
+        shown = self._world.shown(status, now())
+        return {**shown, "created_at": iso(status.edited_at or status.at)}
+
+    async def delete(self, call: Call) -> Response:
+        status = self._found(call, own=True)
+        shown = {**self._world.shown(status, now()), "text": status.text}
+        del self._world.statuses[status.id]
+        for media in status.media:
+            self._world.media[media].status, self._world.media[media].at = "", now()
+            if call.request.query_params.get("delete_media") in ("true", "1"):
+                del self._world.media[media]
+        call.did("post_deleted", status.id)
+        return JSONResponse(shown)
+
+    async def source(self, call: Call) -> Response:
+        status = self._found(call, own=True)
+        return JSONResponse({"id": status.id, "text": status.text, "spoiler_text": status.spoiler})
+
+    async def history(self, call: Call) -> Response:
+        status = self._found(call, own=False)
+        return JSONResponse([*status.history, self._version(status)])
+
+    async def statuses(self, call: Call) -> Response:
+        """Newest first; `max_id` and `since_id` exclude themselves."""
+        reader, asked = self._door.reader(call), call.request.query_params
+        lag = self._door.time("list_lag", call, 0)
+        found = [
+            status
+            for status in reversed(self._world.statuses.values())
+            if status.account.id == call.request.path_params["id"]
+            and (status.visibility in PUBLIC or status.account is reader)
+            and int(asked.get("since_id") or 0) < int(status.id) < int(asked.get("max_id") or 2**63)
+            and status.at + lag <= now()
+        ]
+        page = found[: min(int(asked.get("limit") or 20), 40)]
+        return JSONResponse([self._world.shown(status, now()) for status in page])
+
+    async def scheduled(self, call: Call) -> Response:
+        self._door.owner(call)
+        return JSONResponse(list(self._world.scheduled.values()))
+
+    async def unschedule(self, call: Call) -> Response:
+        self._door.owner(call)
+        if self._world.scheduled.pop(call.request.path_params["id"], None) is None:
+            raise Refusal(404, NOT_FOUND)
+        call.did("post_unscheduled", call.request.path_params["id"])
+        return JSONResponse({})
+
+    async def page(self, call: Call) -> Response:
+        """The public page of a status; Mastodon's own is built by a script out of the same API."""
+        status = self._world.statuses.get(call.request.path_params["id"])
+        if status is None or status.visibility not in PUBLIC:
+            return HTMLResponse("<h1>404</h1>", 404)
+        shown = self._world.shown(status, now(), self._public_text(status))
+        pictures = "".join(
+            f'<img src="{media["url"]}" alt="{escape(media["description"] or "")}">'
+            for media in shown["media_attachments"]
+        )
+        title = escape(f"{status.account.name}: {status.text[:40]}")
+        return HTMLResponse(
+            f'<!doctype html><html><head><meta charset="utf-8"><title>{title}</title></head><body>'
+            f'<article lang="{escape(status.language)}">{shown["content"]}{pictures}</article></body></html>'
+        )
+
+
+def _when(given: object) -> int | None:
+    """`scheduled_at` in microseconds UTC; what cannot be read counts as not given."""
+    try:
+        moment = datetime.fromisoformat(str(given))
+    except ValueError:
+        return None
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * SECOND)
+
+
+def build(sandbox: Sandbox) -> None:
+    """Everything a Mastodon server needs to be."""
+    door = Door(sandbox)
+    AccountCalls(door)
+    MediaCalls(door)
+    StatusCalls(door)
+
+
+if __name__ == "__main__":
+    serve(build, sys.argv[1:])

@@ -1,0 +1,116 @@
+"""What the calls of the sandbox's WeChat share: what is stored where, running jobs, and one call's input."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from channels.sandbox.server import Call, Sandbox, now
+from channels.sandbox.wechat_books import Account, Article, Job, Picture, Refused
+
+MEGABYTE = 1024 * 1024
+MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+}
+
+
+class World:
+    """What the calls share: pictures and articles by the id in their address, running jobs, knobs."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.pictures: dict[str, tuple[Account, Picture]] = {}
+        self.public: dict[str, tuple[Account, Article]] = {}
+        self.running: set[asyncio.Task[None]] = set()
+
+    def setting(self, knob: str, account: Account, name: str, usual: float) -> float:
+        """A standing knob's number; of several the last set."""
+        standing = self.sandbox.knobs.standing(knob, account.name)
+        return float(standing[-1].parameters.get(name, usual)) if standing else usual
+
+    def keep(self, account: Account, content: bytes, media_type: str, name: str, at: float) -> Picture:
+        """Store a picture where anybody who knows its address can read it."""
+        ref = secrets.token_urlsafe(24)
+        picture = Picture(content, media_type, name, at, f"{self.sandbox.address}/mmbiz/{ref}/0")
+        self.pictures[ref] = (account, picture)
+        return picture
+
+    async def work_off(self, account: Account, ref: str, job: Job, seconds: float, outcome: int) -> None:
+        """One publishing job. Its own line in the record tells when its article became public."""
+        await asyncio.sleep(seconds)
+        at = now()
+        article = None
+        if outcome == 0:
+            article = account.publish(job, at, self.sandbox.address)
+            self.public[article.url.rsplit("/", 1)[1]] = (account, article)
+        else:
+            job.status = outcome
+        told = {
+            "publish_id": ref,
+            "media_id": job.media_id,
+            "publish_status": outcome,
+            "title": job.articles[0]["title"],
+            "content_source_url": job.articles[0]["content_source_url"],
+            "url": article.url if article else "",
+        }
+        await self.sandbox.record.add(
+            {
+                "at": at,
+                "method": "",
+                "path": "job",
+                "account": account.name,
+                "applied": article is not None,
+                "effect": "published" if article else "refused_later",
+                "ref": job.article_id,
+                "fault": "",
+                "detail": told,
+            }
+        )
+        if article:
+            article.recorded.set()  # readers wait for it: who sees the article finds it in the record
+
+
+class Asked:
+    """One call that got past token and quota."""
+
+    def __init__(self, call: Call, account: Account) -> None:
+        self.call, self.account = call, account
+        self.now = call.at / 1_000_000  # seconds UTC
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object. Raises Refused. `\\u` escapes stay as they are written: WeChat stores them so."""
+        if not self.call.body:
+            raise Refused(44002, "empty post data")
+        try:
+            given = json.loads(self.call.body.replace(b"\\u", b"\\\\u"))
+        except ValueError:
+            given = None
+        if not isinstance(given, dict):
+            raise Refused(47001, "data format error")
+        return given
+
+    async def media(self) -> tuple[str, bytes, str]:
+        """The file in the field `media`: name, content, type by its first bytes. Raises Refused."""
+
+        async def stream() -> AsyncGenerator[bytes]:
+            yield self.call.body
+
+        try:
+            form = await MultiPartParser(self.call.request.headers, stream()).parse()
+        except (MultiPartException, KeyError) as error:
+            raise Refused(41005, "media data missing") from error
+        file = form.get("media")
+        if not isinstance(file, UploadFile) or not file.filename:
+            raise Refused(41005, "media data missing")
+        content = await file.read()
+        known = next((kind for magic, kind in MAGIC.items() if content.startswith(magic)), "")
+        return file.filename, content, known

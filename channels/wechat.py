@@ -1,0 +1,254 @@
+"""WeChat Official Account (微信公众号), published as "freepublish".
+
+Prepare puts a draft into the account's draft box and reads back what survived WeChat's filter; the
+instant only submits a job, which WeChat works off in its own time and may still refuse (original
+check, platform review). There is no idempotency: after doubt a delivery is found again by its
+canonical address, which every draft and article carries as `content_source_url` ("阅读原文").
+Facts: developers.weixin.qq.com, pages "draft", "freepublish", "stable_token", read 2026-11.
+
+BUG: a job whose publish_id was lost cannot be asked about. If WeChat reviews it for longer than
+`lands_within` while its draft stays in the box, a second submission can follow and both may appear.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar
+
+from channels.wechat_account import Account, same_picture, whole
+from channels.wechat_api import DEAD_TOKEN, GONE, JSON, Step, WechatApi, decoded, encoded, errcode, failure
+from channels.wechat_article import ASSET, as_seen, pictures, read_page, with_addresses, written
+from channels.wechat_probe import Lookup, in_place
+from channels.wechat_rules import API, LIMITS, SETTINGS, cut_digest, problems
+from sync.clock import SECOND
+from sync.compare import differences
+from sync.contract import (
+    Accepted,
+    Ambiguous,
+    Capabilities,
+    Misbehaved,
+    OutletError,
+    Place,
+    Prepared,
+    Probe,
+    Receipt,
+    Rejected,
+    Response,
+    Reveal,
+    Shot,
+    Stale,
+    Tools,
+    TryLater,
+    Unsupported,
+)
+from sync.model import AssetRole, Edition, Key, Outlet, Problem, Rendition, Sighting
+
+REPLICATES = 3 * SECOND  # a cover uploaded just now may be unknown for some seconds (reported by users)
+
+
+class WechatChannel:
+    kind: ClassVar[str] = "wechat"
+    can: ClassVar[Capabilities] = Capabilities(
+        reveal=Reveal.QUEUED,
+        probe=Probe.SEARCH,
+        lands_within=120,
+        polls=(0.3, 1, 3, 6, 12, 24, 48, 96, 192, 300),
+        limits=LIMITS,
+        settings=SETTINGS,
+    )
+
+    def __init__(self, outlet: Outlet, tools: Tools) -> None:
+        self._outlet, self._tools = outlet, tools
+        self._api = WechatApi(
+            tools.http,
+            outlet.settings.get("api_base") or API,
+            outlet.settings.get("app_id", ""),
+            outlet.secrets.get("app_secret", ""),
+            tools.now,
+        )
+        self._account = Account(self._api, tools)
+
+    @classmethod
+    def twin(cls, outlet: Outlet, sandbox: str, folder: str) -> Outlet:
+        settings = {"api_base": sandbox, "app_id": f"sandbox-{outlet.name}"}
+        if "mode" in outlet.settings:
+            settings["mode"] = outlet.settings["mode"]
+        return Outlet(
+            outlet.name,
+            outlet.unit,
+            outlet.kind,
+            settings,
+            {"app_secret": f"sandbox-secret-{outlet.name}"},
+            required=outlet.required,
+            private_network=True,
+        )
+
+    # pure
+
+    def check(self, edition: Edition) -> list[Problem]:
+        found = problems(edition, self._tools.pages, self._tools.blob)
+        refused = self._mode_refused()
+        return [Problem("mode", refused), *found] if refused else found
+
+    def address(self, edition: Edition, key: Key) -> str | None:
+        """WeChat chooses the address when it publishes."""
+        return None
+
+    def render(self, edition: Edition, place: Place) -> Rendition:
+        """Raises Unsupported for `mode=mass` and for a picture that is no file of the item."""
+        if refused := self._mode_refused():
+            raise Unsupported(refused)
+        content = written(edition, self._tools.pages, place.canonical)
+        try:
+            shown = [edition.asset(source.removeprefix(ASSET)) for source in pictures(content)]
+        except KeyError as error:
+            raise Unsupported(f"图片不是稿件的文件 / a picture is no file of the item: {error}") from error
+        cover = next((a for a in edition.assets if a.role is AssetRole.COVER), shown[0] if shown else None)
+        return Rendition(
+            title=edition.title,
+            content=content,
+            fields={
+                "author": edition.text("author"),
+                "digest": cut_digest(edition.text("summary")),
+                "content_source_url": place.canonical or "",
+                "cover": cover.digest if cover else "",
+            },
+            files=tuple(dict.fromkeys([*shown, cover] if cover else shown)),
+            shown=as_seen(edition.title, content, lambda source: source.removeprefix(ASSET)),
+        )
+
+    def _mode_refused(self) -> str:
+        mode = self._outlet.settings.get("mode") or "freepublish"
+        return (
+            "" if mode == "freepublish" else f"暂不提供 mode={mode}，请用 freepublish / mode={mode} is not offered yet"
+        )
+
+    # network; nothing becomes public
+
+    def login(self) -> None:
+        """Token, draft box, and the right to publish, which unverified accounts lack (48001)."""
+        if refused := self._mode_refused():
+            raise Unsupported(refused)
+        self._api.fetch("draft/count")
+        self._api.call("freepublish/batchget", {"offset": 0, "count": 1, "no_content": 1}, Step.READ)
+
+    def prepare(self, rendition: Rendition, key: Key) -> Prepared:
+        """Upload, draft, read back. Raises Rejected when WeChat's filter changed what was sent; the
+        draft is then removed again. A draft whose read-back failed is Ambiguous: `probe` finds it."""
+        digests = dict.fromkeys(token.value for token in rendition.shown if token.kind == "image")
+        try:
+            cover = self._account.cover(rendition, key)
+            addresses = {digest: self._account.body_picture(rendition, digest) for digest in digests}
+        except Ambiguous as error:
+            raise TryLater(f"no draft was made yet: {error}") from error
+        article = {
+            "article_type": "news",
+            "title": rendition.title,
+            "author": rendition.fields["author"],
+            "digest": rendition.fields["digest"],
+            "content": with_addresses(rendition.content, addresses),
+            "content_source_url": rendition.fields["content_source_url"],
+            "thumb_media_id": cover,
+            "need_open_comment": 0,
+        }
+        answer = self._api.call("draft/add", {"articles": [article]}, Step.WRITE, expect=frozenset({GONE}))
+        if errcode(answer) == GONE:
+            # The cover is not known to all of WeChat's servers yet; the next try finds it by its name.
+            raise TryLater(
+                "wechat draft/add: errcode 40007: the cover is not known yet", self._tools.now() + REPLICATES
+            )
+        ref = answer.get("media_id")
+        if not isinstance(ref, str) or not ref:
+            raise Misbehaved("wechat draft/add: no media_id in the answer")
+        # From here on a draft exists: if we die or lose an answer, `probe` finds it by its marker.
+        try:
+            return self._read_back(ref, rendition, {same_picture(url): digest for digest, url in addresses.items()})
+        except TryLater as error:
+            raise Ambiguous(f"the draft was made but could not be read back: {error}") from error
+
+    def _read_back(self, ref: str, rendition: Rendition, known: dict[str, str]) -> Prepared:
+        article = self._account.draft(ref)
+        updated = self._account.touched(ref)
+        if article is None or not updated:
+            raise Ambiguous("wechat: the draft that was just made is not in the draft box")
+        changes = self._account.changes(article, rendition, known)
+        if changes:
+            told = "; ".join(f"{change.where}: {change.message}" for change in changes[:5])
+            try:
+                self._api.call("draft/delete", {"media_id": ref}, Step.WRITE, expect=frozenset({GONE}))
+            except OutletError as error:
+                told += f"; 草稿仍在草稿箱 / the draft is still in the box: {error}"
+            raise Rejected(f"微信改动了正文 / WeChat altered what was sent: {told}")
+        return in_place(ref, updated, article, known)
+
+    def arm(self, prepared: Prepared, rendition: Rendition, key: Key) -> Shot:
+        """Raises Stale when the draft is gone, was touched in the console (it would be refused with
+        53505 at the instant), or no longer holds what was approved."""
+        try:
+            self._inspect(prepared, rendition)
+            url = self._api.url("freepublish/submit")
+        except Ambiguous as error:
+            raise TryLater(f"not armed: {error}") from error
+        return self._tools.http.shot(
+            "POST",
+            url,
+            headers=JSON,
+            body=encoded({"media_id": prepared.ref}),
+            settle=lambda response: self._settled(response, prepared),
+        )
+
+    def _inspect(self, prepared: Prepared, rendition: Rendition) -> None:
+        article = self._account.draft(prepared.ref)
+        if article is None:
+            raise Stale("草稿已不在草稿箱 / the draft is no longer in the draft box")
+        since = whole(prepared.notes.get("since"))
+        if self._account.touched(prepared.ref, since) != since:
+            raise Stale("草稿在后台被改动过 / the draft was touched in the console")
+        if self._account.changes(article, rendition, json.loads(prepared.notes.get("pictures", "{}"))):
+            raise Stale("草稿内容已变 / the draft no longer holds what was approved")
+
+    def _settled(self, response: Response, prepared: Prepared) -> Accepted:
+        """errcode 0 only means queued. Whatever does not certainly mean "not published" is Ambiguous."""
+        answer = decoded(response)
+        code = errcode(answer)
+        if code in DEAD_TOKEN:
+            raise TryLater(f"wechat freepublish/submit: errcode {code}: the token died after arming; not published")
+        if code == GONE:
+            raise Ambiguous(
+                "wechat freepublish/submit: errcode 40007: the draft is gone: published already, or deleted"
+            )
+        refused = failure(answer, "freepublish/submit", Step.SUBMIT, self._tools.now())
+        if refused is not None:
+            raise refused
+        return Accepted(str(answer.get("publish_id") or ""), prepared.notes)
+
+    # read-only
+
+    def probe(
+        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None
+    ) -> Prepared | Accepted | Receipt | None:
+        """See `channels.wechat_probe`."""
+        return Lookup(self._account, self._tools.now).find(rendition, hint)
+
+    def verify(self, receipt: Receipt, rendition: Rendition) -> Sighting:
+        """Deleted and blocked articles answer 200 with a notice page: not visible, the notice told."""
+        began = self._tools.now()
+        response = self._tools.http.read(receipt.url)
+        ended = self._tools.now()
+        page = read_page(response.body.decode("utf-8", "replace"))
+        content = page.content if response.status == 200 else None
+        if content is None:
+            notice = Problem("page", f"HTTP {response.status}: {page.notice}", fatal=False)
+            return Sighting(False, began, ended, (notice,))
+        known: dict[str, str] = {}
+        seen = as_seen(page.title, content, lambda src: self._account.recognised(src, receipt.url, rendition, known))
+        return Sighting(True, began, ended, differences(rendition.shown, seen))
+
+    # undo
+
+    def discard(self, prepared: Prepared, key: Key) -> None:
+        """Remove the draft, surplus ones of the same delivery that a probe noted, and the cover."""
+        for ref in (prepared.ref, *prepared.notes.get("surplus", "").split()):
+            self._api.call("draft/delete", {"media_id": ref}, Step.WRITE, expect=frozenset({GONE}))
+        if cover := prepared.notes.get("cover", ""):
+            self._api.call("material/del_material", {"media_id": cover}, Step.WRITE, expect=frozenset({GONE}))

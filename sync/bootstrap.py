@@ -1,0 +1,136 @@
+"""Wires everything, in one place. Tests replace parts here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from secrets import token_hex
+
+from sqlalchemy import select
+
+from channels import KINDS
+from sync import bell
+from sync.clock import Clock, SystemClock
+from sync.contract import Channel, Tools, TryLater, Unauthorised
+from sync.engine.context import Context
+from sync.http import Http
+from sync.model import BadInput, Outlet
+from sync.ownership import ProcessLock
+from sync.render import Templates
+from sync.settings import Settings
+from sync.store import outlets
+from sync.store.assets import Assets, Missing
+from sync.store.session import Store
+from sync.store.tables import Record, installation
+from sync.vault import Vault, create_key
+
+# Which sandbox server plays an outlet of this kind: what is not named has one of its own name.
+SANDBOXES = {"website": "pages", "gazette": "pages"}
+
+
+def kind(name: str) -> type[Channel]:
+    """The channel class of a kind of outlet. Raises BadInput naming the known ones."""
+    if name not in KINDS:
+        raise BadInput(f"kind {name}", "there is no such kind of outlet", f"known: {', '.join(KINDS)}")
+    module, _, attribute = KINDS[name].partition(":")
+    found: type[Channel] = getattr(import_module(module), attribute)
+    return found
+
+
+def sandbox_of(name: str) -> str:
+    return SANDBOXES.get(name, name)
+
+
+def sandbox_home(settings: Settings, server: str) -> Path:
+    """Where a sandbox server keeps its record and writes its address."""
+    return settings.home / "sandbox" / server
+
+
+def create_home(settings: Settings, clock: Clock) -> None:
+    """Make the data folder, its key and its database, or bring the database up to date. Repeatable."""
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(str(settings.home), str(error.strerror), "choose another TONGFA_HOME, or free space") from error
+    if not settings.secret_key_path.exists():
+        create_key(settings.secret_key_path)
+    store = Store(settings.database_url)
+    store.migrate()
+    with store.write() as connection:
+        if connection.execute(select(installation.c.id)).first() is None:
+            outlets.found_installation(
+                connection, installation_id=token_hex(16), host=socket.gethostname(), at=clock.now()
+            )
+
+
+def context(settings: Settings, lane: str, *, person: str | None = None, clock: Clock | None = None) -> Context:
+    """One process's context. `lane` is the process's role; `person` acts in a command instead of a worker.
+
+    Raises BadInput when the home is missing or the database is not at this version's schema.
+    """
+    if not settings.home.is_dir():
+        raise BadInput(
+            str(settings.home),
+            "there is no installation here",
+            "`tongfa outlet add`, `tongfa up` or `tongfa demo` makes one; TONGFA_HOME names another folder",
+        )
+    clock = clock or SystemClock()
+    store = Store(settings.database_url)
+    store.check_schema()
+    assets = Assets(settings.home / "assets")
+    lock = ProcessLock(settings.home / "workers", lane)
+    return Context(
+        store=store,
+        assets=assets,
+        settings=settings,
+        clock=clock,
+        kind=kind,
+        channel=_channels(settings, assets, clock),
+        ring=bell.silent,
+        lock=lock,
+        actor=person or f"{lock.name}:{os.getpid()}",
+    )
+
+
+def _channels(settings: Settings, assets: Assets, clock: Clock) -> Callable[[Record], Channel]:
+    vault = Vault.at(settings.secret_key_path)
+    pages = Templates()
+    egress = {private: Http(private_network=private, now=clock.now) for private in (True, False)}
+
+    def blob(digest: str) -> bytes:
+        try:
+            return assets.get(digest)
+        except Missing as error:
+            raise TryLater(str(error)) from error
+
+    def channel(row: Record) -> Channel:
+        """The row's channel; a non-live outlet's own address and secrets are never even opened."""
+        made = kind(row.kind)
+        outlet = Outlet(
+            row.name, row.unit, row.kind, row.settings, {}, row.required, row.live, private_network=row.private_network
+        )
+        if row.live:
+            try:
+                opened = {name: vault.open(row.name, name, sealed) for name, sealed in row.secrets.items()}
+            except BadInput as error:
+                raise Unauthorised(str(error)) from error
+            outlet = Outlet(row.name, row.unit, row.kind, row.settings, opened, row.required, True, row.private_network)
+        else:
+            home = sandbox_home(settings, sandbox_of(row.kind))
+            outlet = made.twin(outlet, sandbox_address(home, row.name), str(home / row.name))
+        tools = Tools(egress[outlet.private_network], blob, pages, clock.now)
+        return made(outlet, tools)
+
+    return channel
+
+
+def sandbox_address(home: Path, outlet: str) -> str:
+    """Raises TryLater when that sandbox server never ran in this home."""
+    try:
+        return (home / "address").read_text().strip()
+    except FileNotFoundError:
+        message = f"{outlet} is a sandbox outlet and its sandbox server is not running; start `tongfa up`"
+        raise TryLater(message) from None

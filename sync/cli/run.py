@@ -1,0 +1,166 @@
+"""`tongfa setup`, `up`, `demo`, `worker`, `doctor`: what starts, stops and examines an installation."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import Annotated, Any
+
+import typer
+
+from sync.bootstrap import create_home, sandbox_address, sandbox_home, sandbox_of
+from sync.cli.output import Json, document, err, out, settings, wired
+from sync.cli.releases import show_report, watch
+from sync.clock import SystemClock
+from sync.engine import report
+from sync.engine.context import Context
+from sync.engine.doctor import findings
+from sync.engine.plan import Order, plan
+from sync.model import BadInput
+from sync.programs import ROOT, sandboxes, worker_argv, workers
+from sync.settings import Settings
+from sync.store import outlets
+from sync.supervise import Supervisor
+
+FINDINGS = 7
+SAMPLE = ROOT / "templates" / "sample" / "xiangcun-gongjiao.md"
+DEMO = {
+    "demo-site": ("website", {"site_name": "清河镇人民政府"}),
+    "demo-wechat": ("wechat", {}),
+    "demo-mastodon": ("mastodon", {}),
+    "demo-gazette": ("gazette", {}),
+}
+
+
+def register(app: typer.Typer) -> None:
+    for command in (setup, up, demo, worker, doctor):
+        app.command()(command)
+
+
+def setup(json: Json = False) -> None:
+    """Make the data folder and its database, or bring the database up to date."""
+    read = settings()
+    create_home(read, SystemClock())
+    if json:
+        document({"home": str(read.home), "ready": True})
+    else:
+        out.print(f"✓ {read.home}")
+
+
+def up(
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port of the website preview")] = 8000,
+    worker: Annotated[bool, typer.Option("--worker/--no-worker", help="run the workers too")] = True,
+) -> None:
+    """Run everything on this machine until Ctrl-C: workers, sandbox outlets, website preview."""
+    if host not in ("127.0.0.1", "localhost"):
+        raise BadInput("--host", "the preview of sandbox pages is served on this machine only", "leave --host out")
+    read = settings()
+    create_home(read, SystemClock())
+    ctx = wired()
+    with ctx.store.read() as connection:
+        kinds = {sandbox_of(row.kind) for row in outlets.every(connection) if not row.live}
+    with Supervisor() as supervisor:
+        for program in sandboxes(read, sorted(kinds | {"pages"}), {"pages": port}):
+            supervisor.add(program)
+        for program in workers(read) if worker else []:
+            supervisor.add(program)
+        supervisor.start()
+        for server in sorted(kinds | {"pages"}):
+            err.print(f"{server:<10} {sandbox_address(sandbox_home(read, server), server)}", highlight=False)
+        err.print("同发 is up · Ctrl-C ends it")
+        _until_told(supervisor)
+
+
+def worker(
+    lane: Annotated[str, typer.Option(help="prepare (also reads back) or release")],
+) -> None:
+    """Run one worker process in the foreground."""
+    if lane not in ("prepare", "release"):
+        raise BadInput("--lane", f"{lane!r} is no lane", "use prepare or release")
+    ctx = wired()
+    environment = {**os.environ, **ctx.settings.environment(), "WORKER_LANE": lane}
+    argv = worker_argv(ctx.settings, lane)
+    os.chdir(ROOT)
+    os.execve(argv[0], argv, environment)  # noqa: S606 - the interpreter that runs this very command
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="end after the report")] = False,
+    json: Json = False,
+) -> None:
+    """Publish a sample item to a website, two new-media accounts and a gazette, all sandboxes, at one instant."""
+    read = settings()
+    create_home(read, SystemClock())
+    ctx = wired()
+    _demo_outlets(ctx)
+    kinds = sorted({sandbox_of(kind) for kind, _ in DEMO.values()})
+    with Supervisor() as supervisor:
+        err.print("starting workers and sandbox outlets …")
+        for program in (*sandboxes(read, kinds), *workers(read)):
+            supervisor.add(program)
+        supervisor.start()
+        err.print("publishing the sample item to four outlets …")
+        release = plan(ctx, Order((str(SAMPLE),), tuple(DEMO), at="now", again=True))
+        told = watch(ctx, release, 120)
+        if json:
+            document(told)
+        else:
+            show_report(told)
+        code = report.exit_code(told)
+        if not once:
+            _show_addresses(read)
+            _until_told(supervisor)
+    raise SystemExit(code)
+
+
+def _demo_outlets(ctx: Context) -> None:
+    with ctx.store.write() as connection:
+        there = {row.name for row in outlets.every(connection, retired=True)}
+        for name, (kind, given) in DEMO.items():
+            if name not in there:
+                values: dict[str, Any] = {
+                    "name": name,
+                    "unit": outlets.LOCAL_UNIT,
+                    "kind": kind,
+                    "settings": given,
+                    "secrets": {},
+                    "groups": ["demo"],
+                    "required": True,
+                    "live": False,
+                    "private_network": False,
+                }
+                outlets.add(connection, values, at=ctx.store.now(connection), actor=ctx.actor)
+
+
+def _show_addresses(read: Settings) -> None:
+    err.print("look at:")
+    pages = sandbox_address(sandbox_home(read, "pages"), "demo-site")
+    err.print(f"  website  {pages}/demo-site/", highlight=False)
+    err.print(f"  gazette  {pages}/demo-gazette/", highlight=False)
+    err.print("  the other addresses are in the report above · Ctrl-C ends it")
+
+
+def _until_told(supervisor: Supervisor) -> None:
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
+    with suppress(KeyboardInterrupt):
+        supervisor.run(lambda: bool(told))
+    err.print("stopping …")
+
+
+def doctor(json: Json = False) -> None:
+    """Examine the installation; each finding comes with its mend."""
+    ctx = wired()
+    found = findings(ctx)
+    if json:
+        document({"findings": [one.shown() for one in found]})
+    else:
+        for one in found:
+            mark = {"ok": "[green]✓[/]", "note": "[yellow]·[/]", "bad": "[red]✗[/]"}[one.level]
+            out.print(f"{mark} {one.check}: {one.message}", highlight=False)
+            if one.mend:
+                out.print(f"    → {one.mend}", highlight=False, markup=False)
+    if any(one.level == "bad" for one in found):
+        raise SystemExit(FINDINGS)

@@ -1,0 +1,6 @@
+"""From a person's file to an edition: front matter, body, pictures, attachments.
+
+Reads the item's file and the files beside it, and nothing else: no database, no network, no clock.
+What cannot be published faithfully on every outlet is refused with its line and a mend; nothing a
+reader would have seen is dropped in silence.
+"""

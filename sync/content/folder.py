@@ -1,0 +1,172 @@
+"""The files beside an item: pictures, cover and attachments, read once, never from outside its folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+from sync.content import attachment, picture
+from sync.model import Asset, AssetRole, BadInput, sha256
+
+MAX_TOTAL_BYTES = 200 * 1024 * 1024
+MAX_FILES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file named in the front matter. `alt` and `name` are "" where the author gave none."""
+
+    role: AssetRole
+    path: str
+    where: str
+    alt: str = ""
+    name: str = ""
+
+
+class Folder:
+    """Gathers the assets of one item; answers `sync.content.markup` as its `Files`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._total = 0
+        self._content: dict[Path, bytes] = {}
+        self._pictures: dict[Path, str] = {}  # media type, of what is known to be a picture
+        self._alts: dict[Path, str] = {}
+        self._in_body: list[Path] = []
+        self._listed: dict[tuple[AssetRole, Path], Listed] = {}
+
+    def add(self, listed: Listed) -> None:
+        """Read a file of the front matter. Raises BadInput."""
+        limit = attachment.MAX_BYTES if listed.role is AssetRole.ATTACHMENT else picture.MAX_BYTES
+        real = self._read(listed.path, limit, listed.where)
+        if (listed.role, real) in self._listed:
+            raise BadInput(listed.where, f'"{listed.path}" is listed twice', "remove one")
+        if listed.role is AssetRole.ATTACHMENT:
+            attachment.inspect(self._content[real], listed.path, listed.where)
+        else:
+            self._inspect(real, listed.where)
+        self._listed[listed.role, real] = listed
+        if listed.role is AssetRole.IMAGE and listed.alt:
+            self._alts[real] = listed.alt
+
+    def picture(self, address: str, alt: str, where: str) -> tuple[str, str]:
+        """A picture of the body; its alt text is the one written there, else the one in `images`."""
+        path = unquote(address)
+        real = self._read(path, picture.MAX_BYTES, where)
+        self._inspect(real, where)
+        alt = alt or self._alts.get(real, "")
+        if not alt:
+            raise BadInput(
+                where, f'the picture "{path}" has no alt text', f"say what it shows: ![what it shows]({address})"
+            )
+        self._alts.setdefault(real, alt)
+        if real not in self._in_body:
+            self._in_body.append(real)
+        return f"asset:{sha256(self._content[real])}", alt
+
+    def linked(self, address: str, where: str) -> str:
+        """A link of the body to a file that is listed, or shown as a picture."""
+        path = unquote(address)
+        try:
+            real = self._inside(path, where)
+        except BadInput:
+            real = None
+        if real is None or not (real in self._in_body or any(real == known for _, known in self._listed)):
+            raise BadInput(
+                where,
+                f'the link "{path}" leads to nothing that is published with this item',
+                "list the file under attachments, or write the full https:// address",
+            )
+        return f"asset:{sha256(self._content[real])}"
+
+    def files(self, title: str) -> tuple[list[tuple[Asset, bytes]], list[BadInput]]:
+        """All assets in the order of the text, then of the front matter; and what is still missing.
+
+        A cover without alt text of its own has that of the same picture in the text, else `title`.
+        """
+        found: dict[tuple[AssetRole, str, str], tuple[Asset, bytes]] = {}
+        missing: list[BadInput] = []
+        images = [(AssetRole.IMAGE, real) for real in self._in_body]
+        for role, real in [*images, *sorted(self._listed, key=lambda key: list(AssetRole).index(key[0]))]:
+            listed = self._listed.get((role, real))
+            content, alt, name = self._content[real], self._alts.get(real, ""), _name(real.name)
+            if role is AssetRole.ATTACHMENT and listed:
+                media_type = attachment.inspect(content, listed.path, listed.where)
+                alt, name = "", _name(listed.name) or name
+                if not name.lower().endswith(real.suffix.lower()):
+                    name += real.suffix  # a reader's computer opens it by this
+            else:
+                media_type = self._pictures[real]
+                if role is AssetRole.COVER and listed:
+                    alt = listed.alt or alt or title
+                elif not alt and listed:
+                    mend = f"write {{file: {listed.path}, alt: what it shows}}"
+                    missing.append(BadInput(listed.where, f'the picture "{listed.path}" has no alt text', mend))
+            digest = sha256(content)
+            # One picture under two names is one asset; two attachments may well be equal.
+            key = (role, digest, name if role is AssetRole.ATTACHMENT else "")
+            found.setdefault(key, (Asset(digest, media_type, len(content), name, role, alt), content))
+        return list(found.values()), missing
+
+    def _inspect(self, real: Path, where: str) -> None:
+        if real not in self._pictures:
+            self._pictures[real] = picture.inspect(self._content[real], where)[0]
+
+    def _inside(self, path: str, where: str) -> Path:
+        """The true place of a file. Raises BadInput unless it is a file in the item's folder."""
+        parts = PurePosixPath(path)
+        if "\\" in path:
+            raise BadInput(where, f'"{path}" holds a backslash', "write / between folders")
+        if parts.is_absolute() or ".." in parts.parts or re.match("[A-Za-z]:", path):
+            mend = "put the file beside the item, and write its path from there"
+            raise BadInput(where, f'"{path}" leads out of the folder of the item', mend)
+        try:
+            real = (self._root / parts).resolve(strict=True)
+            regular = real.is_file()
+        except (OSError, RuntimeError, ValueError):  # none there, links in a circle, a NUL in the name
+            raise BadInput(where, f'there is no file "{path}"', "put it there, or correct the path") from None
+        if not real.is_relative_to(self._root):
+            raise BadInput(where, f'"{path}" is a link out of the folder of the item', "put the file itself there")
+        if not regular:
+            raise BadInput(where, f'"{path}" is not a file', "write the path of a file")
+        return real
+
+    def _read(self, path: str, limit: int, where: str) -> Path:
+        """Read a file once. Raises BadInput when it is no such file, or one of the limits is passed."""
+        real = self._inside(path, where)
+        if real not in self._content or len(self._content[real]) > limit:
+            content = _bytes(real, path, limit, where)
+            self._total += len(content)
+            if self._total > MAX_TOTAL_BYTES or len(self._content) >= MAX_FILES:
+                raise BadInput(
+                    where,
+                    f"the files of the item are more than {MAX_TOTAL_BYTES // 1024 // 1024} MiB or {MAX_FILES} in all",
+                    "publish fewer or smaller ones",
+                )
+            self._content[real] = content
+        return real
+
+
+def _bytes(real: Path, path: str, limit: int, where: str) -> bytes:
+    try:
+        # Not following and not waiting: the name may have become a link or a pipe since it was looked at.
+        with os.fdopen(os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+            seen = os.fstat(opened.fileno())
+            if not stat.S_ISREG(seen.st_mode):
+                raise BadInput(where, f'"{path}" is not a file', "write the path of a file")
+            content = opened.read(limit + 1)
+    except OSError as failed:
+        raise BadInput(where, f'"{path}" cannot be read: {failed.strerror}', "make it readable") from None
+    if len(content) > limit:
+        size = f"{max(seen.st_size, len(content)) / 1024 / 1024:.1f} MiB"
+        raise BadInput(where, f'"{path}" has {size}, the limit is {limit // 1024 // 1024} MiB', "save it smaller")
+    return content
+
+
+def _name(name: str) -> str:
+    return unicodedata.normalize("NFC", name)

@@ -1,0 +1,97 @@
+"""What a picture is, by its bytes and never by its name; whatever a browser might choke on is refused."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from io import BytesIO
+
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from sync.model import BadInput
+
+MAX_BYTES = 20 * 1024 * 1024
+MAX_PIXELS = 50_000_000  # a small file can unfold into gigabytes of memory: a decompression bomb
+MAX_ANIMATED_PIXELS = 4 * MAX_PIXELS  # all frames together
+MAX_FRAMES = 1_000
+
+_MEDIA_TYPES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp"}
+_END = {"image/png": b"IEND\xaeB`\x82", "image/gif": b";"}  # Pillow is content without these
+
+# What Pillow's four decoders raise for broken bytes; MPO (two JPEGs in one, from telephones) comes with JPEG.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+_MEND_FORMAT = "save it as JPEG or PNG"
+_MEND_BROKEN = "open it in a picture program and save it again, or fetch the original once more"
+
+
+def inspect(content: bytes, where: str) -> tuple[str, int, int]:
+    """Media type, width and height in pixels (as stored, before any EXIF rotation).
+
+    Every frame is decoded once, so a truncated or corrupt file is found now and not by a reader.
+    Raises BadInput, at `where`, for anything but JPEG, PNG, GIF and WebP, for a broken file, and
+    for one over MAX_BYTES, MAX_PIXELS or the limits of an animation.
+    """
+    if len(content) > MAX_BYTES:
+        size = f"{len(content) / 1024 / 1024:.1f} MiB"
+        raise BadInput(
+            where, f"the picture has {size}, the limit is {MAX_BYTES // 1024 // 1024} MiB", "save it smaller"
+        )
+    try:
+        # Naming the formats keeps Pillow's forty other decoders away from a stranger's bytes.
+        with Image.open(BytesIO(content), formats=("JPEG", "PNG", "GIF", "WEBP")) as opened:
+            return _measured(opened, content, where)
+    except UnidentifiedImageError:
+        if b"<svg" in content[:4096].lower():
+            raise BadInput(where, "SVG can carry a program, so no outlet is given one", _MEND_FORMAT) from None
+        raise BadInput(where, "this is not a JPEG, PNG, GIF or WebP picture", _MEND_FORMAT) from None
+    except _BOMB:
+        raise _too_large(where, "too many") from None
+    except _BROKEN as broken:
+        raise BadInput(where, f"the picture is damaged or incomplete ({broken})", _MEND_BROKEN) from None
+
+
+def _measured(opened: ImageFile.ImageFile, content: bytes, where: str) -> tuple[str, int, int]:
+    """Raises BadInput for the limits, and what Pillow raises for broken bytes."""
+    media_type = _MEDIA_TYPES[opened.format or ""]
+    width, height = opened.size
+    if width * height > MAX_PIXELS:
+        raise _too_large(where, f"{width} × {height}")
+    opened.load()
+    # Only the first picture of an MPO is ever shown, and a telephone's second one is often odd.
+    if opened.format != "MPO":
+        _decode_animation(opened, where)
+    if not content.rstrip(b"\0").endswith(_END.get(media_type, b"")):
+        raise OSError("its end is missing, or something follows it")
+    if media_type == "image/png":
+        # Decoding stops at the last row; only this reads every checksum.
+        with Image.open(BytesIO(content), formats=("PNG",)) as again:
+            again.verify()
+    return media_type, width, height
+
+
+def _decode_animation(opened: ImageFile.ImageFile, where: str) -> None:
+    """Decode the frames after the first. Raises BadInput for too many, and what Pillow raises for broken bytes."""
+    width, height = opened.size
+    frame = 1
+    while True:
+        try:
+            opened.seek(frame)  # counting the frames beforehand would read them all, however many
+        except EOFError:
+            return
+        frame += 1
+        if frame > MAX_FRAMES or frame * width * height > MAX_ANIMATED_PIXELS:
+            raise BadInput(
+                where,
+                f"the animation has too many frames of {width} × {height}: the limits are {MAX_FRAMES} frames "
+                f"and {MAX_ANIMATED_PIXELS // 1_000_000} million pixels in all",
+                "save it smaller or with fewer frames",
+            )
+        opened.load()
+
+
+def _too_large(where: str, size: str) -> BadInput:
+    return BadInput(
+        where, f"the picture has {size} pixels, the limit is {MAX_PIXELS // 1_000_000} million", "save it smaller"
+    )

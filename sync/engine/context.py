@@ -1,0 +1,137 @@
+"""What every use-case is handed, and the few things they all do with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sync.clock import Clock
+from sync.contract import Accepted, Channel, Prepared, Receipt
+from sync.model import Asset, AssetRole, Rendition, Token
+from sync.ownership import ProcessLock
+from sync.settings import Settings
+from sync.store.assets import Assets
+from sync.store.session import Store
+from sync.store.tables import Record
+
+T = TypeVar("T")
+
+
+class Held:
+    """Ids of the deliveries that threads of this process work on now.
+
+    A row this process owns but nobody here holds was dropped by a dying thread; the sweeper disowns it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ids: dict[str, int] = {}
+
+    def add(self, ids: Iterable[str]) -> None:
+        with self._lock:
+            for one in ids:
+                self._ids[one] = self._ids.get(one, 0) + 1
+
+    def drop(self, ids: Iterable[str]) -> None:
+        with self._lock:
+            for one in ids:
+                self._ids[one] = self._ids.get(one, 1) - 1
+                if self._ids[one] <= 0:
+                    del self._ids[one]
+
+    @contextmanager
+    def during(self, ids: Iterable[str]) -> Iterator[None]:
+        """Before the claim is committed, until after the outcome is."""
+        held = list(ids)
+        self.add(held)
+        try:
+            yield
+        finally:
+            self.drop(held)
+
+    def __contains__(self, one: str) -> bool:
+        with self._lock:
+            return one in self._ids
+
+
+@dataclass(frozen=True)
+class Context:
+    """One process's wiring, made in `sync.bootstrap`. `actor` is who entries name: a person or this worker."""
+
+    store: Store
+    assets: Assets
+    settings: Settings
+    clock: Clock
+    kind: Callable[[str], type[Channel]]
+    channel: Callable[[Record], Channel]
+    ring: Callable[[str], None]
+    lock: ProcessLock
+    actor: str
+    held: Held = field(default_factory=Held)
+
+    @property
+    def owner(self) -> str:
+        """What this process's rows store as their owner."""
+        return self.lock.name
+
+
+def together(calls: Mapping[str, Callable[[], T]], most: int = 16) -> Iterator[tuple[str, T | BaseException]]:
+    """Run the calls side by side; yields each name with its result, or whatever it raised, as they end.
+
+    An outlet's answer and an exception are both evidence here, so no exception escapes."""
+    if not calls:
+        return
+    with ThreadPoolExecutor(min(most, len(calls)), thread_name_prefix="call") as pool:
+        futures: dict[Future[T], str] = {pool.submit(call): name for name, call in calls.items()}
+        for done in as_completed(futures):
+            error = done.exception()
+            yield futures[done], error if error is not None else done.result()
+
+
+def dump(value: Rendition | Prepared | Accepted | Receipt) -> dict[str, Any]:
+    """A value as JSON for its column."""
+    match value:
+        case Rendition():
+            return {
+                "title": value.title,
+                "content": value.content,
+                "fields": dict(value.fields),
+                "files": [[a.digest, a.media_type, a.size, a.name, a.role, a.alt] for a in value.files],
+                "shown": [[t.kind, t.value] for t in value.shown],
+            }
+        case Prepared():
+            return {"ref": value.ref, "fresh_until": value.fresh_until, "notes": dict(value.notes)}
+        case Accepted():
+            return {"job": value.job, "notes": dict(value.notes)}
+        case Receipt():
+            return {"ref": value.ref, "url": value.url, "at": value.at, "notes": dict(value.notes)}
+
+
+def rendition(row: Record) -> Rendition:
+    """The rendition a delivery was frozen with. Raises ValueError before it was rendered."""
+    if row.rendition is None:
+        raise ValueError(f"delivery {row.id} was never rendered")
+    stored = row.rendition
+    return Rendition(
+        stored["title"],
+        stored["content"],
+        stored["fields"],
+        tuple(Asset(d, m, s, n, AssetRole(r), alt) for d, m, s, n, r, alt in stored["files"]),
+        tuple(Token(kind, value) for kind, value in stored["shown"]),
+    )
+
+
+def prepared(row: Record) -> Prepared | None:
+    return None if row.prepared is None else Prepared(**row.prepared)
+
+
+def accepted(row: Record) -> Accepted | None:
+    return None if row.accepted is None else Accepted(**row.accepted)
+
+
+def receipt(row: Record) -> Receipt | None:
+    return None if row.receipt is None else Receipt(**row.receipt)

@@ -1,0 +1,117 @@
+"""Examines an installation without changing it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from sync.contract import OutletError
+from sync.engine.context import Context
+from sync.engine.evidence import kernel_clock
+from sync.flow import D
+from sync.store import deliveries, outlets
+
+FONTS = Path("/usr/share/fonts/opentype/noto/NotoSerifCJK-Regular.ttc")
+LEAST_FREE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`level`: ok, note (worth knowing) or bad (something will fail)."""
+
+    check: str
+    level: str
+    message: str
+    mend: str = ""
+
+    def shown(self) -> dict[str, str]:
+        return {"check": self.check, "level": self.level, "message": self.message, "mend": self.mend}
+
+
+def findings(ctx: Context) -> list[Finding]:
+    """Every check, also those that passed."""
+    return [
+        _database(ctx),
+        *(_worker(ctx, lane) for lane in ("prepare", "release")),
+        _clock(),
+        _fonts(),
+        _key(ctx),
+        _disk(ctx),
+        *_outlets(ctx),
+        *_open(ctx),
+    ]
+
+
+def _database(ctx: Context) -> Finding:
+    with ctx.store.read() as connection:
+        said = connection.exec_driver_sql("PRAGMA quick_check").scalar()
+    if said == "ok":
+        return Finding("database", "ok", f"{ctx.store.path} at {ctx.store.schema()}")
+    return Finding("database", "bad", f"{ctx.store.path} is damaged: {said}", "restore it from a backup")
+
+
+def _worker(ctx: Context, lane: str) -> Finding:
+    living = ctx.lock.living(lane)
+    if living:
+        return Finding(f"{lane} worker", "ok", ", ".join(f"pid {one.pid} on {one.host}" for one in living))
+    return Finding(f"{lane} worker", "bad", "none is running", f"`tongfa up`, or `tongfa worker --lane {lane}`")
+
+
+def _clock() -> Finding:
+    said = kernel_clock()
+    if said == "synchronised":
+        return Finding("clock", "ok", "the kernel says it is synchronised")
+    mend = "start a time service; live releases are refused otherwise (TONGFA_CLOCK_UNSYNCHRONISED)"
+    return Finding("clock", "note", f"the kernel's clock is {said}", mend)
+
+
+def _fonts() -> Finding:
+    if FONTS.exists():
+        return Finding("fonts", "ok", "Noto Serif CJK is installed")
+    return Finding("fonts", "bad", "no Chinese font for the gazette", "install Debian's fonts-noto-cjk")
+
+
+def _key(ctx: Context) -> Finding:
+    path = ctx.settings.secret_key_path
+    if path.is_relative_to(ctx.settings.home):
+        mend = "keep the key elsewhere with TONGFA_SECRET_KEY_FILE"
+        return Finding("key", "note", "the key lies in the home: a backup of the home holds secrets and key", mend)
+    return Finding("key", "ok", str(path))
+
+
+def _disk(ctx: Context) -> Finding:
+    usage = shutil.disk_usage(ctx.settings.home)
+    told = f"{usage.free // 2**20} MiB free"
+    if usage.free < usage.total * LEAST_FREE:
+        return Finding("disk", "bad", told, "free some space: below 5 % nothing is safe")
+    return Finding("disk", "ok", told)
+
+
+def _outlets(ctx: Context) -> list[Finding]:
+    with ctx.store.read() as connection:
+        rows = outlets.every(connection)
+    found = []
+    for row in rows:
+        name = f"outlet {row.name}" + ("" if row.live else " (sandbox)")
+        try:
+            ctx.channel(row).login()
+        except OutletError as error:
+            found.append(Finding(name, "bad", str(error), f"`tongfa outlet set {row.name} …`, then `outlet check`"))
+        else:
+            found.append(Finding(name, "ok", "credentials and rights are good"))
+    return found
+
+
+def _open(ctx: Context) -> list[Finding]:
+    """Deliveries that wait for a person."""
+    steps = {
+        D.UNRESOLVED: "look at the outlet, then `tongfa delivery settle {} --found public|hidden|nothing`",
+        D.FAILED: "`tongfa delivery retry {}` or `drop`; in a held release, `tongfa release resume`",
+    }
+    with ctx.store.read() as connection:
+        return [
+            Finding(f"delivery {row.id}", "bad", f"{row.outlet} is {row.state}", mend.format(row.id))
+            for state, mend in steps.items()
+            for row in deliveries.page(connection, state=state)
+        ]

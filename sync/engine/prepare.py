@@ -1,0 +1,124 @@
+"""Everything put in place at the outlets, invisible; and drafts of a cancelled release removed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from sqlalchemy import Connection
+
+from sync.contract import Place, Prepared, Unsupported
+from sync.engine import outcome
+from sync.engine.context import Context, dump, prepared, rendition, together
+from sync.flow import ALLOWED, D, E, R
+from sync.model import Key, Rendition
+from sync.store import deliveries, items, outlets, releases
+from sync.store.tables import Record
+
+
+def prepare(ctx: Context, ids: Sequence[str]) -> None:
+    """Render and prepare what is due of these deliveries, side by side.
+
+    The in-flight state is committed before the first byte. Dying after that leaves it to a probe.
+    """
+    with ctx.held.during(ids):
+        begun = _begin(ctx, ids)
+        rows = {row.id: row for row in begun}
+        for one, answer in together({row.id: partial(_call, ctx, row) for row in begun}):
+            outcome.answered(ctx, rows[one], answer)
+
+
+def discard(ctx: Context, ids: Sequence[str]) -> None:
+    """Remove the hidden drafts of a cancelled release. Repeating it is harmless."""
+    with ctx.held.during(ids):
+        with ctx.store.write() as connection:
+            begun = [
+                _claimed(ctx, connection, row, E.DISCARD_BEGUN)
+                for row in deliveries.some(connection, ids)
+                if row.state == D.PREPARED and row.owner is None and row.duty == "discard"
+            ]
+        rows = {row.id: row for row in begun}
+        for one, answer in together({row.id: partial(discard_call, ctx, row) for row in begun}):
+            outcome.answered(ctx, rows[one], answer)
+
+
+def discard_call(ctx: Context, row: Record) -> None:
+    with ctx.store.read() as connection:
+        outlet, installation = outlets.get(connection, row.outlet), outlets.identity(connection)
+    there = prepared(row)
+    if there is not None:
+        ctx.channel(outlet).discard(there, Key(installation, row.id))
+
+
+def _begin(ctx: Context, ids: Sequence[str]) -> list[Record]:
+    """Claim what is due, render what was not rendered: one transaction for the whole batch."""
+    with ctx.store.read() as connection:
+        due = [row for row in deliveries.some(connection, ids) if _is_due(row, ctx.clock.now())]
+        renditions = {row.id: _render(ctx, connection, row) for row in due}
+    begun = []
+    with ctx.store.write() as connection:
+        touched = set()
+        for row in deliveries.some(connection, list(renditions)):
+            if not _is_due(row, ctx.store.now(connection)):
+                continue
+            touched.add(row.release)
+            made = renditions[row.id]
+            now, state = ctx.store.now(connection), R(releases.get(connection, row.release).state)
+            if isinstance(made, Unsupported):
+                problem = {"where": "content", "message": str(made), "fatal": True}
+                event = E.REFUSED if row.state == D.PLANNED else None
+                if event is not None:
+                    nothing = {"duty": None, "due_at": None, "problems": [problem]}
+                    deliveries.move(connection, row, event, at=now, actor=ctx.actor, detail=problem, **nothing)
+                continue
+            generation = outlets.get(connection, row.outlet).generation
+            stored = {"rendition": dump(made), "generation": generation}
+            if row.state == D.PLANNED:
+                digest = {"rendition": made.digest}
+                row = deliveries.move(connection, row, E.RENDERED, at=now, actor=ctx.actor, detail=digest)
+            if state in ALLOWED[E.PREPARE_BEGUN]:
+                begun.append(_claimed(ctx, connection, row, E.PREPARE_BEGUN, **stored))
+            else:
+                deliveries.note(connection, row, duty=None, due_at=None, **stored)
+        for release_id in touched:
+            outcome.settle(ctx, connection, release_id)
+    return begun
+
+
+def _claimed(ctx: Context, connection: Connection, row: Record, event: E, **values: object) -> Record:
+    return deliveries.move(
+        connection,
+        row,
+        event,
+        at=ctx.store.now(connection),
+        actor=ctx.actor,
+        detail={"worker": ctx.actor, "attempt": row.attempts + 1},
+        epoch=row.epoch + 1,
+        attempts=row.attempts + 1,
+        owner=ctx.owner,
+        worker=ctx.actor,
+        duty=None,
+        due_at=None,
+        **values,
+    )
+
+
+def _call(ctx: Context, row: Record) -> Prepared:
+    with ctx.store.read() as connection:
+        outlet, installation = outlets.get(connection, row.outlet), outlets.identity(connection)
+    return ctx.channel(outlet).prepare(rendition(row), Key(installation, row.id))
+
+
+def _render(ctx: Context, connection: Connection, row: Record) -> Rendition | Unsupported:
+    outlet = outlets.get(connection, row.outlet)
+    edition, _ = items.get(connection, row.item, row.revision)
+    key = Key(outlets.identity(connection), row.id)
+    try:
+        return ctx.channel(outlet).render(edition, Place(key, row.canonical_url))
+    except Unsupported as error:
+        return error
+
+
+def _is_due(row: Record, now: int) -> bool:
+    waiting = row.state in (D.PLANNED, D.RENDERED) and row.owner is None and row.duty == "prepare"
+    return bool(waiting and row.due_at is not None and row.due_at <= now)

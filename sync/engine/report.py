@@ -1,0 +1,118 @@
+"""A release as the command line and auditors read it: the JSON of `publish` and `release show`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from sync.clock import MILLISECOND, iso
+from sync.contract import Channel
+from sync.engine.verify import counted
+from sync.flow import MAYBE_PUBLIC, D, R
+from sync.store import deliveries, items, journal, outlets, releases
+from sync.store.tables import Record
+
+DONE, HELD, PARTLY, WAITING = 0, 3, 4, 6
+
+
+def release_report(connection: Connection, kind: Callable[[str], type[Channel]], release_id: str) -> dict[str, Any]:
+    """Raises Unknown. Times are ISO 8601 UTC; `…_ms` are milliseconds, measured, never guessed."""
+    row = releases.get(connection, release_id)
+    rows = deliveries.of_release(connection, release_id)
+    there = {one.name: one for one in outlets.every(connection, retired=True)}
+    named = items.of_release(connection, release_id)
+    reading = [one for one in rows if counted(kind(there[one.outlet].kind).can.reveal)]
+    late = [_lateness(row, one) for one in reading if one.visible_at is not None]
+    return {
+        "release": row.id,
+        "item": named[0].item,
+        "items": [one.item for one in named],
+        "revision": named[0].revision,
+        "action": row.action,
+        "reviewed": row.reviewed,
+        "state": row.state,
+        "why": row.why,
+        "policy": row.policy,
+        "align": row.align,
+        "release_at": _iso(row.release_at),
+        **skew(reading),
+        "lateness_ms": {"first": min(late), "last": max(late)} if late else None,
+        "deliveries": [delivery_report(row, one, there[one.outlet].kind) for one in rows],
+        "log": {"size": journal.size(connection), "root": None, "checkpoint": None},
+    }
+
+
+def delivery_report(release: Record, row: Record, kind: str) -> dict[str, Any]:
+    receipt = row.receipt or {}
+    return {
+        "id": row.id,
+        "outlet": row.outlet,
+        "kind": kind,
+        "item": row.item,
+        "required": row.required,
+        "state": row.state,
+        "live": release.live,
+        "ref": receipt.get("ref"),
+        "url": receipt.get("url"),
+        "attempts": row.attempts,
+        "worker": row.worker,
+        "sent_at": _iso(row.sent_at),
+        "released_at": _iso(row.released_at),
+        "visible_at": _iso(row.visible_at),
+        "visible_after": _iso(row.visible_after),
+        "lateness_ms": _lateness(release, row) if row.visible_at is not None else None,
+        "match": row.match,
+        "problems": row.problems,
+    }
+
+
+def skew(rows: Sequence[Record]) -> dict[str, float | None]:
+    """Last minus first visible; its error is the widest interval in which one of them became visible.
+
+    Nothing is visible before its shot's first byte, so an unknown `visible_after` is bounded by `sent_at`.
+    """
+    seen = [one for one in rows if one.visible_at is not None]
+    sent = [one.sent_at for one in rows if one.sent_at is not None]
+    known = len(seen) == len(rows) and bool(seen)
+    widths = [
+        one.visible_at - max(one.visible_after or 0, one.sent_at or 0)
+        for one in seen
+        if one.visible_after is not None or one.sent_at is not None
+    ]
+    return {
+        "skew_ms": _ms(max(o.visible_at for o in seen) - min(o.visible_at for o in seen)) if known else None,
+        "skew_error_ms": _ms(max(widths)) if known and len(widths) == len(seen) else None,
+        "skew_sent_ms": _ms(max(sent) - min(sent)) if sent else None,
+    }
+
+
+def exit_code(report: dict[str, Any]) -> int:
+    """0 all verified · 3 held or cancelled · 4 public but not everywhere, or not verified · 6 waiting, nothing public."""
+    states = {D(one["state"]) for one in report["deliveries"]}
+    if report["state"] in (R.HELD, R.CANCELLED):
+        return HELD
+    if report["state"] == R.RELEASED and states <= {D.VERIFIED, D.CLOSED, D.CANCELLED}:
+        return DONE
+    return PARTLY if states & MAYBE_PUBLIC or report["state"] == R.COMMITTED else WAITING
+
+
+def finished(report: dict[str, Any]) -> bool:
+    """Nothing more will come of waiting: all verified, or a person is needed for every open one."""
+    if exit_code(report) in (DONE, HELD):
+        return True
+    settled = (D.VERIFIED, D.CLOSED, D.CANCELLED, D.UNRESOLVED, D.FAILED)
+    return report["state"] == R.COMMITTED and all(one["state"] in settled for one in report["deliveries"])
+
+
+def _lateness(release: Record, row: Record) -> float:
+    return _ms(row.visible_at - release.release_at)
+
+
+def _ms(micros: int) -> float:
+    return round(micros / MILLISECOND, 3)
+
+
+def _iso(instant: int | None) -> str | None:
+    return None if instant is None else iso(instant)

@@ -1,0 +1,80 @@
+"""A file becomes an item with a frozen edition."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from sqlalchemy import Connection, select
+
+from sync.clock import iso
+from sync.content.source import Draft, read
+from sync.engine.context import Context
+from sync.model import BadInput, Edition
+from sync.store import items
+from sync.store.outlets import LOCAL_UNIT
+from sync.store.tables import edition
+
+
+def read_file(ctx: Context, path: Path) -> Draft:
+    """Read and clean the file, and keep its pictures and attachments.
+
+    Raises BadInput. Dying here leaves at most files that nobody refers to.
+    """
+    draft = read(path, ctx.clock.now())
+    try:
+        for part, content in draft.files:
+            kept = ctx.assets.put(content)
+            if kept != part.digest:
+                raise BadInput(str(path), f"{part.name} changed while it was read", "try again")
+    except OSError as error:
+        raise BadInput(str(ctx.settings.home), f"{error.strerror}; nothing was stored", "free some space") from error
+    return draft
+
+
+def freeze(ctx: Context, connection: Connection, draft: Draft, *, unit: str = LOCAL_UNIT) -> Edition:
+    """The draft as an edition, in the caller's transaction: the same content again is the same item."""
+    known = connection.execute(
+        select(edition.c.item, edition.c.revision)
+        .where(edition.c.digest == draft.digest)
+        .order_by(edition.c.created_at.desc())
+        .limit(1)
+    ).one_or_none()
+    if known is not None:
+        return items.get(connection, known.item, known.revision)[0]
+    frozen = Edition(
+        secrets.token_hex(8), 1, draft.title, draft.body, draft.metadata, tuple(part for part, _ in draft.files)
+    )
+    routing = {
+        "outlets": list(draft.outlets),
+        "group": draft.group,
+        "release_at": draft.release_at,
+        "embargo": draft.embargo,
+        "typed": draft.release_at_typed,
+    }
+    items.add(connection, frozen, unit=unit, routing=routing, at=ctx.store.now(connection), author=ctx.actor)
+    return frozen
+
+
+def submit(ctx: Context, path: Path) -> Edition:
+    """`item add`: read the file and store it as an item. Raises BadInput; then nothing was stored."""
+    draft = read_file(ctx, path)
+    with ctx.store.write() as connection:
+        return freeze(ctx, connection, draft)
+
+
+def described(frozen: Edition, created_at: int) -> dict[str, object]:
+    """An edition for `item show`, as JSON."""
+    return {
+        "item": frozen.item,
+        "revision": frozen.revision,
+        "title": frozen.title,
+        "digest": frozen.digest,
+        "created_at": iso(created_at),
+        "metadata": {key: list(v) if isinstance(v, tuple) else v for key, v in frozen.metadata.items()},
+        "assets": [
+            {"name": a.name, "role": a.role.value, "media_type": a.media_type, "size": a.size, "digest": a.digest}
+            for a in frozen.assets
+        ],
+        "body": frozen.body,
+    }

@@ -1,0 +1,140 @@
+"""Read back as an anonymous reader: when did it become visible, and is it what was approved?
+
+Reading is harmless and is not claimed: `due_at` is only moved ahead, so that a death costs a few
+seconds. Reads begin at the instant, never before it, so that no cache learns of an absence.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sync.clock import MILLISECOND, SECOND
+from sync.contract import OutletError, Receipt, Reveal
+from sync.engine import outcome
+from sync.engine.context import Context, accepted, prepared, receipt, rendition, together
+from sync.flow import D, E
+from sync.model import Key, Sighting
+from sync.store import deliveries, items, outlets
+from sync.store.tables import Record
+
+CLOSE_WATCH = 2.0  # seconds of reads in a row
+BETWEEN_READS = 0.05  # seconds
+AGAIN = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800)  # seconds; the last repeats
+READ_SHIELD = 8 * SECOND  # nobody else starts watching the same row for so long
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What one watch of one delivery came to."""
+
+    sighting: Sighting | None = None
+    unseen_after: int | None = None
+    polled: bool = False
+    found: object = None
+    why: str = ""
+
+
+def verify(ctx: Context, ids: Sequence[str]) -> None:
+    """Watch these deliveries for a moment, side by side, and store what was seen."""
+    with ctx.store.write() as connection:
+        now = ctx.store.now(connection)
+        rows = {
+            row.id: deliveries.note(connection, row, due_at=now + READ_SHIELD)
+            for row in deliveries.some(connection, ids)
+            if row.duty == "verify" and row.due_at is not None and row.due_at <= now
+        }
+    for one, watched in together({one: partial(_watch, ctx, row) for one, row in rows.items()}):
+        if isinstance(watched, BaseException):
+            _put_off(ctx, one, str(watched))
+        elif watched.polled:
+            with ctx.store.read() as connection:
+                row = deliveries.get(connection, one)
+            outcome.probed(ctx, row, watched.found)
+        else:
+            _store(ctx, one, watched)
+
+
+def _watch(ctx: Context, row: Record) -> Watched:
+    with ctx.store.read() as connection:
+        outlet, installation = outlets.get(connection, row.outlet), outlets.identity(connection)
+        edition, _ = items.get(connection, row.item, row.revision)
+    channel, key, nap = ctx.channel(outlet), Key(installation, row.id), threading.Event()
+    foreseen = _foreseen(row, channel.address(edition, key))
+    ends = ctx.clock.boottime() + CLOSE_WATCH
+    unseen_after: int | None = row.visible_after
+    why = ""
+    while True:
+        with ctx.store.read() as connection:
+            row = deliveries.get(connection, row.id)
+        where = receipt(row) or foreseen
+        if row.state == D.ACCEPTED:
+            try:
+                return Watched(polled=True, found=channel.probe(rendition(row), key, accepted(row)))
+            except OutletError as error:
+                return Watched(polled=True, found=error)
+        if row.state not in (D.RELEASING, D.RELEASED):
+            return Watched(unseen_after=unseen_after)
+        if where is not None and not (row.visible_at is not None and row.state == D.RELEASING):
+            try:
+                sighting = channel.verify(where, rendition(row))
+            except OutletError as error:
+                why = str(error)
+            else:
+                if sighting.visible:
+                    return Watched(sighting, unseen_after)
+                unseen_after = sighting.began_at
+        if ctx.clock.boottime() >= ends:
+            return Watched(unseen_after=unseen_after, why=why)
+        nap.wait(BETWEEN_READS)
+
+
+def _foreseen(row: Record, address: str | None) -> Receipt | None:
+    """Where it will be, before the outlet said so: lets reads begin at the instant."""
+    there = prepared(row)
+    if address is None or there is None:
+        return None
+    return Receipt(there.ref, address, 0, there.notes)
+
+
+def _store(ctx: Context, one: str, watched: Watched) -> None:
+    with ctx.store.write() as connection:
+        row, now = deliveries.get(connection, one), ctx.store.now(connection)
+        seen = watched.sighting
+        values: dict[str, Any] = {"reads": row.reads + 1}
+        if row.visible_at is None:
+            values["visible_after"] = watched.unseen_after
+            if seen is not None:
+                values["visible_at"] = seen.ended_at
+        if row.state not in (D.RELEASING, D.RELEASED):
+            return
+        if row.state == D.RELEASED and seen is not None and not seen.problems:
+            detail = {"reader": ctx.actor, "visible_at": values.get("visible_at", row.visible_at)}
+            values |= {"match": True, "problems": [], "duty": None, "due_at": None}
+            deliveries.move(connection, row, E.VERIFIED, at=now, actor=ctx.actor, detail=detail, **values)
+            outcome.settle(ctx, connection, row.release)
+            return
+        if row.state == D.RELEASED and seen is not None:
+            values |= {"match": False, "problems": [outcome.shown(problem) for problem in seen.problems]}
+        elif row.state == D.RELEASED:
+            values["problems"] = [{"where": "public", "message": watched.why or "not visible yet", "fatal": False}]
+        wait = 0.0 if row.state == D.RELEASING and seen is not None else AGAIN[min(row.reads, len(AGAIN) - 1)]
+        deliveries.note(connection, row, **values, due_at=now + max(50 * MILLISECOND, round(wait * SECOND)))
+
+
+def _put_off(ctx: Context, one: str, why: str) -> None:
+    """The read itself failed; that says nothing of the outlet."""
+    with ctx.store.write() as connection:
+        row = deliveries.get(connection, one)
+        if row.duty == "verify":
+            problem = {"where": "public", "message": why, "fatal": False}
+            due_at = ctx.store.now(connection) + AGAIN[min(row.reads, len(AGAIN) - 1)] * SECOND
+            deliveries.note(connection, row, problems=[problem], due_at=due_at, reads=row.reads + 1)
+
+
+def counted(reveal: Reveal) -> bool:
+    """Whether an outlet of this kind takes part in the skew: the others are listed only."""
+    return reveal in (Reveal.FLIP, Reveal.CREATE, Reveal.QUEUED)

@@ -1,0 +1,81 @@
+"""Which processes an embedded installation consists of, and how each is started."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sync.bootstrap import sandbox_home
+from sync.ownership import ProcessLock
+from sync.settings import Settings
+from sync.supervise import Program
+
+LANES = ("prepare", "release")
+ROOT = Path(__file__).parent.parent
+
+
+def worker_argv(settings: Settings, lane: str) -> tuple[str, ...]:
+    """A Celery worker of one lane: threads in a process that does nothing else."""
+    threads = settings.workers_prepare_threads if lane == "prepare" else settings.workers_release_threads
+    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+    return (
+        *(sys.executable, "-m", "celery", "-A", "celery_app", "worker", "-Q", lane, "-n", f"{lane}@%h"),
+        *("-P", "threads", "-c", str(threads), *quiet, "--loglevel", "INFO"),
+    )
+
+
+def workers(settings: Settings) -> list[Program]:
+    """One worker process a lane."""
+    locks = ProcessLock(settings.home / "workers", "supervisor")
+    return [
+        Program(
+            name=f"{lane} worker",
+            argv=worker_argv(settings, lane),
+            log=settings.home / "log" / f"{lane}.log",
+            env={**settings.environment(), "WORKER_LANE": lane},
+            cwd=ROOT,
+            ready=_serves(locks, lane),
+        )
+        for lane in LANES
+    ]
+
+
+def sandboxes(settings: Settings, servers: Iterable[str], ports: dict[str, int] | None = None) -> list[Program]:
+    """One server process for each sandbox; it keeps the port it had, as addresses of it were published."""
+    programs = []
+    for server in servers:
+        home = sandbox_home(settings, server)
+        port = (ports or {}).get(server) or _last_port(home)
+        (home / "address").unlink(missing_ok=True)
+        programs.append(
+            Program(
+                name=f"{server} sandbox",
+                argv=(sys.executable, "-m", f"channels.sandbox.{server}", "--port", str(port), "--home", str(home)),
+                log=settings.home / "log" / f"sandbox-{server}.log",
+                cwd=ROOT,
+                ready=(home / "address").exists,
+            )
+        )
+    return programs
+
+
+def _serves(locks: ProcessLock, lane: str) -> Callable[[], bool]:
+    return lambda: bool(locks.living(lane))
+
+
+def _last_port(home: Path) -> int:
+    """The port of the last run if nobody else has it now; else any free one."""
+    try:
+        port = urlsplit((home / "address").read_text().strip()).port or 0
+    except FileNotFoundError:
+        return 0
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+    return port

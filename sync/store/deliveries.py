@@ -1,0 +1,114 @@
+"""Deliveries: the only place where a delivery's row changes.
+
+`move` is the single writer of a state; it writes the entry and the row together, and only for the
+epoch it was read with. `note` changes what is not a state. A worker whose epoch has passed gets
+Superseded and must do nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from sync import flow
+from sync.flow import D, E, R
+from sync.store import journal
+from sync.store.outlets import Unknown
+from sync.store.tables import Record, delivery, release
+
+
+class Superseded(Exception):
+    """The row went on without us: somebody with a newer epoch has it. Nothing was changed."""
+
+
+def get(connection: Connection, delivery_id: str) -> Record:
+    """Raises Unknown."""
+    row = connection.execute(select(delivery).where(delivery.c.id == delivery_id)).one_or_none()
+    if row is None:
+        raise Unknown(delivery_id)
+    return row
+
+
+def some(connection: Connection, ids: Sequence[str]) -> Sequence[Record]:
+    """The rows of these ids, in their order; unknown ids are left out: a message may name anything."""
+    rows = {row.id: row for row in connection.execute(select(delivery).where(delivery.c.id.in_(ids)))}
+    return [rows[one] for one in dict.fromkeys(ids) if one in rows]
+
+
+def of_release(connection: Connection, release_id: str) -> Sequence[Record]:
+    return connection.execute(
+        select(delivery).where(delivery.c.release == release_id).order_by(delivery.c.outlet, delivery.c.item)
+    ).all()
+
+
+def page(connection: Connection, *, state: str | None, after: str = "", size: int = 100) -> Sequence[Record]:
+    wanted = select(delivery).where(delivery.c.id > after).order_by(delivery.c.id).limit(size)
+    return connection.execute(wanted if state is None else wanted.where(delivery.c.state == state)).all()
+
+
+def due(connection: Connection, now: int, duties: Sequence[str], size: int = 200) -> Sequence[Record]:
+    """(id, duty, release, due_at) of what is due by `now`, oldest first."""
+    return connection.execute(
+        select(delivery.c.id, delivery.c.duty, delivery.c.release, delivery.c.due_at)
+        .where(delivery.c.due_at <= now, delivery.c.duty.in_(duties))
+        .order_by(delivery.c.due_at)
+        .limit(size)
+    ).all()
+
+
+def owned(connection: Connection) -> Sequence[Record]:
+    """(id, owner, duty, state) of every row some process holds."""
+    return connection.execute(
+        select(delivery.c.id, delivery.c.owner, delivery.c.duty, delivery.c.state).where(delivery.c.owner.is_not(None))
+    ).all()
+
+
+def move(
+    connection: Connection,
+    row: Record,
+    event: E,
+    *,
+    at: int,
+    actor: str,
+    detail: Mapping[str, Any] | None = None,
+    **values: Any,
+) -> Record:
+    """State change, entry and next due row, in the caller's transaction. Returns the row as it is now.
+
+    Raises flow.IllegalMove (nothing written) or Superseded.
+    """
+    joined = connection.execute(select(release.c.state).where(release.c.id == row.release)).scalar_one()
+    after = flow.step(D(row.state), event, R(joined))
+    entry_id = journal.write(
+        connection,
+        at=at,
+        unit=row.unit,
+        subject="delivery",
+        subject_id=row.id,
+        act=event.value,
+        state=after.value,
+        actor=actor,
+        item=row.item,
+        outlet=row.outlet,
+        detail={"from": row.state, "release": row.release, **(detail or {})},
+    )
+    return _write(connection, row, state=after.value, since=at, entry_id=entry_id, **values)
+
+
+def note(connection: Connection, row: Record, **values: Any) -> Record:
+    """Change columns other than the state. Raises Superseded."""
+    return _write(connection, row, **values)
+
+
+def _write(connection: Connection, row: Record, **values: Any) -> Record:
+    changed = connection.execute(
+        update(delivery)
+        .where(delivery.c.id == row.id, delivery.c.epoch == row.epoch, delivery.c.state == row.state)
+        .values(**values)
+        .returning(*delivery.c)
+    ).one_or_none()
+    if changed is None:
+        raise Superseded(row.id)
+    return changed

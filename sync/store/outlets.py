@@ -1,0 +1,99 @@
+"""Units, outlets and the installation's own identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from sync.store import journal
+from sync.store.tables import Record, installation, outlet, unit
+
+LOCAL_UNIT = "local"
+
+
+class Unknown(Exception):
+    """No such row."""
+
+
+def identity(connection: Connection) -> str:
+    """The installation id; part of every key given to an outlet."""
+    found = connection.execute(select(installation.c.id)).scalar()
+    if found is None:
+        raise Unknown("this installation has no identity; run `tongfa setup`")
+    return str(found)
+
+
+def found_installation(connection: Connection, *, installation_id: str, host: str, at: int) -> None:
+    """First rows of a fresh database: its identity and its one unit, without review."""
+    connection.execute(insert(installation).values(id=installation_id, host=host, created_at=at))
+    connection.execute(insert(unit).values(id=LOCAL_UNIT, name="本单位", level="county", review="none"))
+    journal.write(
+        connection,
+        at=at,
+        unit=LOCAL_UNIT,
+        subject="installation",
+        subject_id=installation_id,
+        act="founded",
+        actor="setup",
+    )
+
+
+def get(connection: Connection, name: str) -> Record:
+    """Raises Unknown."""
+    row = connection.execute(select(outlet).where(outlet.c.name == name)).one_or_none()
+    if row is None:
+        raise Unknown(name)
+    return row
+
+
+def every(connection: Connection, *, retired: bool = False) -> Sequence[Record]:
+    wanted = select(outlet).order_by(outlet.c.name)
+    return connection.execute(wanted if retired else wanted.where(outlet.c.state != "retired")).all()
+
+
+def add(connection: Connection, values: Mapping[str, Any], *, at: int, actor: str) -> None:
+    """`values`: every column but state, generation and entry."""
+    entry_id = _tell(connection, values["unit"], values["name"], "added", "active", at, actor, _public(values))
+    connection.execute(insert(outlet).values(**values, state="active", generation=1, entry_id=entry_id))
+
+
+def change(
+    connection: Connection, row: Record, act: str, *, at: int, actor: str, state: str | None = None, **values: Any
+) -> None:
+    """Any change is an entry; a change of where or as whom it publishes makes a new generation,
+    which makes every prepared delivery stale."""
+    after = state or row.state
+    entry_id = _tell(connection, row.unit, row.name, act, after, at, actor, _public(values))
+    generation = row.generation + bool({"settings", "secrets", "live", "private_network"} & set(values))
+    connection.execute(
+        update(outlet)
+        .where(outlet.c.name == row.name)
+        .values(**values, state=after, generation=generation, entry_id=entry_id)
+    )
+
+
+def _public(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What an entry may hold: of secrets only the names."""
+    shown = {key: value for key, value in values.items() if key != "secrets"}
+    if "secrets" in values:
+        shown["secrets"] = sorted(values["secrets"])
+    return shown
+
+
+def _tell(
+    connection: Connection, unit_id: str, name: str, act: str, state: str, at: int, actor: str, detail: dict[str, Any]
+) -> int:
+    return journal.write(
+        connection,
+        at=at,
+        unit=unit_id,
+        subject="outlet",
+        subject_id=name,
+        outlet=name,
+        act=act,
+        state=state,
+        actor=actor,
+        detail=detail,
+    )

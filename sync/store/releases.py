@@ -1,0 +1,139 @@
+"""Releases: the only place where a release's row changes, and where the joint rules take effect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from sync import flow
+from sync.clock import SECOND
+from sync.flow import IN_FLIGHT, RE, D, R, Standing
+from sync.store import deliveries, journal
+from sync.store.outlets import Unknown
+from sync.store.tables import Record, release, release_item
+
+
+def get(connection: Connection, release_id: str) -> Record:
+    """Raises Unknown."""
+    row = connection.execute(select(release).where(release.c.id == release_id)).one_or_none()
+    if row is None:
+        raise Unknown(release_id)
+    return row
+
+
+def by_request(connection: Connection, request_id: str) -> Record | None:
+    return connection.execute(select(release).where(release.c.request_id == request_id)).one_or_none()
+
+
+def page(connection: Connection, *, before: int | None = None, size: int = 50) -> Sequence[Record]:
+    """Newest first; continue with the last `created_at`."""
+    wanted = select(release).order_by(release.c.created_at.desc()).limit(size)
+    return connection.execute(wanted if before is None else wanted.where(release.c.created_at < before)).all()
+
+
+def overdue(connection: Connection, now: int) -> Sequence[Record]:
+    """Releases that waited for a required outlet past their late limit."""
+    waiting = release.c.state.in_((R.OPEN.value, R.READY.value))
+    return connection.execute(select(release).where(release.c.overdue_at <= now, waiting)).all()
+
+
+def add(
+    connection: Connection,
+    values: Mapping[str, Any],
+    items: Sequence[tuple[str, int]],
+    *,
+    at: int,
+    actor: str,
+    detail: Mapping[str, Any],
+) -> Record:
+    """`values`: every column but state, why, evidence and entry."""
+    entry_id = _tell(connection, values["id"], values["unit"], "planned", R.OPEN, at, actor, detail, items[0][0])
+    connection.execute(
+        insert(release).values(**values, state=R.OPEN.value, why="", evidence={}, created_at=at, entry_id=entry_id)
+    )
+    for position, (item, revision) in enumerate(items):
+        connection.execute(
+            insert(release_item).values(release=values["id"], position=position, item=item, revision=revision)
+        )
+    return get(connection, values["id"])
+
+
+def standings(connection: Connection, release_id: str) -> list[Standing]:
+    return [Standing(D(row.state), row.required) for row in deliveries.of_release(connection, release_id)]
+
+
+def move(
+    connection: Connection,
+    row: Record,
+    event: RE,
+    *,
+    at: int,
+    actor: str,
+    detail: Mapping[str, Any] | None = None,
+    **values: Any,
+) -> Record:
+    """State change with its entry, in the caller's transaction. Raises flow.IllegalMove or Superseded."""
+    after = flow.step_release(R(row.state), event, standings(connection, row.id))
+    item = connection.execute(select(release_item.c.item).where(release_item.c.release == row.id)).scalars().first()
+    entry_id = _tell(connection, row.id, row.unit, event.value, after, at, actor, detail or {}, item)
+    changed = connection.execute(
+        update(release)
+        .where(release.c.id == row.id, release.c.state == row.state, release.c.entry_id == row.entry_id)
+        .values(state=after.value, entry_id=entry_id, **values)
+        .returning(*release.c)
+    ).one_or_none()
+    if changed is None:
+        raise deliveries.Superseded(row.id)
+    return changed
+
+
+def settle(connection: Connection, release_id: str, *, at: int, actor: str, arm_before: float, why: str = "") -> Record:
+    """Apply the joint rules after deliveries moved, with the due rows that follow. Returns the release.
+
+    To be called in the transaction of the moves, so that no state ever waits for a second one.
+    """
+    row = get(connection, release_id)
+    while (asked := flow.joint(R(row.state), standings(connection, release_id))) is not None:
+        values = {"why": why or "a required outlet cannot go out"} if asked is RE.HELD else {}
+        row = move(connection, row, asked, at=at, actor=actor, detail={"why": why} if why else {}, **values)
+    if row.state == R.READY:
+        due_at = at if row.release_at is None else max(at, row.release_at - round(arm_before * SECOND))
+        for one in deliveries.of_release(connection, release_id):
+            if one.state == D.PREPARED and one.owner is None and (one.duty, one.due_at) != ("release", due_at):
+                deliveries.note(connection, one, duty="release", due_at=due_at)
+    elif row.state in (R.HELD, R.OPEN):
+        for one in deliveries.of_release(connection, release_id):
+            if one.duty == "release" and D(one.state) not in IN_FLIGHT:
+                deliveries.note(connection, one, duty=None, due_at=None)
+    elif row.state == R.COMMITTED:
+        for one in deliveries.of_release(connection, release_id):
+            if one.state == D.PREPARED and one.due_at is None and one.owner is None:
+                deliveries.note(connection, one, duty="release", due_at=at)
+    return row
+
+
+def _tell(
+    connection: Connection,
+    release_id: str,
+    unit: str,
+    act: str,
+    state: R,
+    at: int,
+    actor: str,
+    detail: Mapping[str, Any],
+    item: str | None,
+) -> int:
+    return journal.write(
+        connection,
+        at=at,
+        unit=unit,
+        subject="release",
+        subject_id=release_id,
+        act=act,
+        state=state.value,
+        item=item,
+        actor=actor,
+        detail=detail,
+    )

@@ -1,0 +1,203 @@
+"""The tables. Instants are integers, µs UTC; ids are random hexadecimal text.
+
+The rules that protect them (append-only tables, no move without its log entry) are triggers of the
+first migration. `SCHEMA` is the migration this code was written for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Row,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+SCHEMA = "0001_pre"
+
+Record: TypeAlias = Row[*tuple[Any, ...]]  # one row, its columns as attributes
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite hands out ever-growing ids only for the type INTEGER.
+Serial = BigInteger().with_variant(Integer, "sqlite")
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+unit = Table(
+    "unit",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("level", Text, nullable=False),
+    Column("review", Text, nullable=False),
+)
+
+entry = Table(
+    "entry",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("unit", Text, ForeignKey("unit.id"), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("subject_id", Text, nullable=False),
+    Column("act", Text, nullable=False),
+    Column("state", Text),
+    Column("actor", Text, nullable=False),
+    Column("item", Text),
+    Column("outlet", Text),
+    Column("detail", JSON, nullable=False),
+    Index("ix_entry_subject", "subject", "subject_id", "id"),
+    Index("ix_entry_item", "item", "id"),
+    Index("ix_entry_outlet", "outlet", "id"),
+    sqlite_autoincrement=True,
+)
+
+item = Table(
+    "item",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("unit", Text, ForeignKey("unit.id"), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("entry_id", BigInteger, ForeignKey("entry.id"), nullable=False, unique=True),
+)
+
+edition = Table(
+    "edition",
+    metadata,
+    Column("item", Text, ForeignKey("item.id"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("digest", Text, nullable=False, index=True),
+    Column("title", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("assets", JSON, nullable=False),
+    Column("routing", JSON, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("item", "revision"),
+)
+
+asset = Table(
+    "asset",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+outlet = Table(
+    "outlet",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("unit", Text, ForeignKey("unit.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("secrets", JSON, nullable=False),
+    Column("groups", JSON, nullable=False),
+    Column("required", Boolean, nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("private_network", Boolean, nullable=False),
+    Column("state", Text, nullable=False),  # active, paused, retired
+    Column("generation", Integer, nullable=False),
+    Column("entry_id", BigInteger, ForeignKey("entry.id"), nullable=False, unique=True),
+)
+
+release = Table(
+    "release",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("unit", Text, ForeignKey("unit.id"), nullable=False),
+    Column("action", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("align", Text, nullable=False),
+    Column("release_at", BigInteger),  # empty: `now`, set at the commit
+    Column("overdue_at", BigInteger),  # open or ready after this: held
+    Column("canonical_outlet", Text),
+    Column("reviewed", Boolean, nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("request_id", Text, unique=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("committed_at", BigInteger),
+    Column("why", Text, nullable=False),  # of a hold, for the person who resumes it
+    Column("evidence", JSON, nullable=False),
+    Column("entry_id", BigInteger, ForeignKey("entry.id"), nullable=False, unique=True),
+    Index("ix_release_overdue", "overdue_at"),
+)
+
+release_item = Table(
+    "release_item",
+    metadata,
+    Column("release", Text, ForeignKey("release.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("item", Text, ForeignKey("item.id"), nullable=False, index=True),
+    Column("revision", Integer, nullable=False),
+    PrimaryKeyConstraint("release", "position"),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("release", Text, ForeignKey("release.id"), nullable=False, index=True),
+    Column("outlet", Text, ForeignKey("outlet.name"), nullable=False),
+    Column("item", Text, ForeignKey("item.id"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("unit", Text, ForeignKey("unit.id"), nullable=False),
+    Column("required", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("owner", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("duty", Text),  # what is due: prepare, release, reconcile, verify, discard
+    Column("due_at", BigInteger),
+    Column("fire_at", BigInteger),
+    Column("quarantine_until", BigInteger),
+    Column("generation", Integer, nullable=False),
+    Column("canonical_url", Text),
+    Column("rendition", JSON),
+    Column("prepared", JSON),
+    Column("accepted", JSON),
+    Column("receipt", JSON),
+    Column("sent_at", BigInteger),
+    Column("released_at", BigInteger),
+    Column("visible_at", BigInteger),
+    Column("visible_after", BigInteger),
+    Column("reads", Integer, nullable=False),
+    Column("match", Boolean),
+    Column("problems", JSON, nullable=False),
+    Column("worker", Text),
+    Column("entry_id", BigInteger, ForeignKey("entry.id"), nullable=False, unique=True),
+    UniqueConstraint("release", "outlet", "item"),
+    Index("ix_delivery_item", "item", "outlet"),
+    Index("ix_delivery_state", "state", "id"),
+)
+Index("ix_delivery_due", delivery.c.due_at, sqlite_where=delivery.c.due_at.is_not(None))
+Index("ix_delivery_owner", delivery.c.owner, sqlite_where=delivery.c.owner.is_not(None))

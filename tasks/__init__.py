@@ -1,0 +1,18 @@
+"""Celery tasks: a message says "look at these deliveries", and nothing else."""
+
+from collections.abc import Callable
+
+from tasks import prepare, release, verify
+
+TASKS: dict[str, Callable[[list[str]], None]] = {
+    "prepare": prepare.prepare,
+    "discard": prepare.discard,
+    "reconcile": prepare.reconcile,
+    "verify": verify.verify,
+    "release": release.release,
+}
+
+LANES: dict[str, tuple[str, ...]] = {
+    "prepare": ("prepare", "discard", "reconcile", "verify"),
+    "release": ("release",),
+}

@@ -1,0 +1,139 @@
+"""What the contract suite needs to know of one kind of outlet: a bench holds a channel and its sandbox.
+
+A module `bench_<kind>.py` exposes `bench(tmp_path)`, a context manager that yields a `Bench`; the kind is
+added to `KINDS` in `conftest.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sync.clock import SystemClock
+from sync.contract import Accepted, Channel, Place, Receipt, Window
+from sync.model import Edition, Key, Rendition
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 20.0  # seconds until a process that should listen, or a job that should end, counts as broken
+CLOCK = SystemClock()
+
+
+class Bench(ABC):
+    """One outlet on a sandbox of its own. The class attributes say which parts of the suite apply."""
+
+    # Faults the outlet can show, as (name, phase); the names are the sandbox's: drop_answer, drop_request, answer_502.
+    faults: frozenset[tuple[str, str]] = frozenset(
+        (name, phase) for name in ("drop_answer", "drop_request", "answer_502") for phase in ("prepare", "release")
+    )
+    shows: frozenset[str] = frozenset({"digit", "cell", "picture"})  # what of these a reader sees here
+    has_login: bool = True  # whether there are credentials that can be wrong
+    edition: Edition  # with everything in it that `shows` names
+    _keys: int = 0
+
+    @abstractmethod
+    def channel(self, **secrets: str) -> Channel:
+        """The channel, built anew as for each task; `secrets` replace the outlet's."""
+
+    @abstractmethod
+    def wrong(self) -> Mapping[str, str]:
+        """Secrets that are refused; asked for only when `has_login`."""
+
+    @abstractmethod
+    def public_copies(self) -> int:
+        """How many copies the public can see, by the sandbox's own record or an anonymous read."""
+
+    @abstractmethod
+    def hidden_things(self) -> int:
+        """How many drafts, media or staged files the outlet keeps that are not public."""
+
+    @abstractmethod
+    def fault(self, name: str, phase: str) -> None:
+        """Let the next call of this phase ("prepare" or "release") that changes something fail like that."""
+
+    @abstractmethod
+    def alter(self, kind: str) -> None:
+        """Plant a change in what the public sees from now on: a "digit", a "cell" or a "picture"."""
+
+    def key(self) -> Key:
+        """Another delivery's key at each call."""
+        self._keys += 1
+        return Key("contract-suite", f"delivery-{self._keys}")
+
+    def canonical(self, key: Key) -> str | None:
+        """Each release has an address of its own; it is what a search goes by."""
+        return f"https://county.example/2026/11/{key.delivery}.html"
+
+    def render(self, key: Key) -> Rendition:
+        return self.channel().render(self.edition, Place(key, self.canonical(key)))
+
+
+def window() -> Window:
+    """Open now, for two seconds, as the engine's is."""
+    at = CLOCK.boottime()
+    return Window(at, at + 2.0)
+
+
+def public(channel: Channel, rendition: Rendition, key: Key, outcome: Receipt | Accepted) -> Receipt:
+    """The receipt; a queued job is asked about until it has ended."""
+    ends = time.monotonic() + PATIENCE
+    while isinstance(outcome, Accepted):
+        assert time.monotonic() < ends, "the outlet's job does not end"
+        found = channel.probe(rendition, key, outcome)
+        assert isinstance(found, Receipt | Accepted)
+        outcome = found
+        time.sleep(0.02)
+    return outcome
+
+
+class Server:
+    """A running sandbox: its knobs and its record."""
+
+    def __init__(self, home: Path, address: str) -> None:
+        self.home, self.address = home, address
+
+    def knob(self, fault: str, **parameters: object) -> None:
+        self.ask("POST", "/_sandbox/knobs", {"fault": fault, **parameters})
+
+    def clear(self) -> None:
+        self.ask("DELETE", "/_sandbox/knobs")
+
+    def record(self) -> list[dict[str, Any]]:
+        """From the disk: what is there was written before the answer left."""
+        return [json.loads(line) for line in (self.home / "record.jsonl").read_text().splitlines()]
+
+    def ask(self, method: str, path: str, given: object = None, token: str = "") -> Any:
+        """A JSON call as anybody could make it, outside the code under test. Raises urllib's HTTPError."""
+        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+        body = None if given is None else json.dumps(given).encode()
+        request = urllib.request.Request(self.address + path, body, headers, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read())
+
+
+@contextmanager
+def server(module: str, home: Path) -> Iterator[Server]:
+    """The sandbox `module` as a process of its own, for the time of the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, "--port", "0", "--home", str(home)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        ends = time.monotonic() + PATIENCE
+        while not (home / "address").exists():
+            if process.poll() is not None or time.monotonic() > ends:
+                raise RuntimeError(f"{module} does not listen")
+            time.sleep(0.01)
+        yield Server(home, (home / "address").read_text())
+    finally:
+        process.terminate()
+        process.wait(10)

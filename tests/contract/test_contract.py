@@ -1,0 +1,224 @@
+"""The contract that every channel keeps, shown against its sandbox: nothing early, nothing twice, nothing lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from sync.contract import (
+    Accepted,
+    Ambiguous,
+    Prepared,
+    Receipt,
+    Shot,
+    TryLater,
+    Unauthorised,
+    Window,
+)
+from sync.model import Key, Rendition
+from tests.contract.bench import CLOCK, Bench, public, window
+
+
+def armed(bench: Bench, rendition: Rendition, key: Key) -> tuple[Prepared, Shot]:
+    """Prepared and armed, each by a channel built anew, as in another process."""
+    prepared = bench.channel().prepare(rendition, key)
+    shot = bench.channel().arm(prepared, rendition, key)
+    shot.check()
+    return prepared, shot
+
+
+def released(bench: Bench, rendition: Rendition, key: Key) -> Receipt:
+    """The whole normal path."""
+    _, shot = armed(bench, rendition, key)
+    shot.send(window(), CLOCK.boottime)
+    return public(bench.channel(), rendition, key, shot.settle())
+
+
+def apply(bench: Bench, name: str, phase: str) -> None:
+    if (name, phase) not in bench.faults:
+        pytest.skip(f"this outlet cannot fail so: {name} at {phase}")
+    bench.fault(name, phase)
+
+
+def test_check_accepts_the_edition(bench: Bench) -> None:
+    """A sound edition has no fatal problem."""
+    assert [] == [problem for problem in bench.channel().check(bench.edition) if problem.fatal]
+
+
+def test_render_is_deterministic(bench: Bench) -> None:
+    """The same edition and place give the same digest, from a channel built anew."""
+    key = bench.key()
+    assert bench.render(key).digest == bench.render(key).digest
+
+
+def test_render_names_what_must_be_seen(bench: Bench) -> None:
+    """A rendition promises something to the reader, and carries only files that the edition has."""
+    rendition = bench.render(bench.key())
+    assert rendition.shown
+    assert set(rendition.files) <= set(bench.edition.assets)
+
+
+def test_login_proves_the_credentials(bench: Bench) -> None:
+    """Right credentials pass, and nothing is left behind."""
+    bench.channel().login()
+    assert 0 == bench.public_copies()
+    assert 0 == bench.hidden_things()
+
+
+def test_wrong_credentials_are_told_at_login_and_prepare(bench: Bench) -> None:
+    """The operator hears of it, and nothing is public."""
+    if not bench.has_login:
+        pytest.skip("this outlet has no credentials")
+    key = bench.key()
+    rendition, wrong = bench.render(key), bench.wrong()
+    with pytest.raises(Unauthorised):
+        bench.channel(**wrong).login()
+    with pytest.raises(Unauthorised):
+        bench.channel(**wrong).prepare(rendition, key)
+    assert 0 == bench.public_copies()
+
+
+def test_prepare_makes_nothing_public(bench: Bench) -> None:
+    """Everything in place, invisible, and arming changes nothing."""
+    key = bench.key()
+    _, shot = armed(bench, bench.render(key), key)
+    shot.close()
+    assert 0 == bench.public_copies()
+
+
+def test_preparing_twice_is_safe(bench: Bench) -> None:
+    """What a dead process had prepared does no harm: still one copy at the end."""
+    key = bench.key()
+    rendition = bench.render(key)
+    bench.channel().prepare(rendition, key)
+    released(bench, rendition, key)
+    assert 1 == bench.public_copies()
+
+
+def test_send_publishes_exactly_one(bench: Bench) -> None:
+    """Armed, sent and settled: one copy, which a probe finds again."""
+    key = bench.key()
+    rendition = bench.render(key)
+    prepared, shot = armed(bench, rendition, key)
+    shot.send(window(), CLOCK.boottime)
+    receipt = public(bench.channel(), rendition, key, shot.settle())
+    assert receipt.ref and receipt.url
+    assert 1 == bench.public_copies()
+    found = bench.channel().probe(rendition, key, prepared)
+    assert isinstance(found, Receipt)
+    assert (receipt.ref, receipt.url) == (found.ref, found.url)
+
+
+@pytest.mark.parametrize("opens_in", [0.5, -5.0], ids=["before", "after"])
+def test_send_refuses_outside_its_window(bench: Bench, opens_in: float) -> None:
+    """Too early and too late are both TryLater, and certainly nothing was sent."""
+    key = bench.key()
+    _, shot = armed(bench, bench.render(key), key)
+    at = CLOCK.boottime() + opens_in
+    with pytest.raises(TryLater):
+        shot.send(Window(at, at + 2.0), CLOCK.boottime)
+    with pytest.raises(TryLater):
+        shot.settle()
+    shot.close()
+    assert 0 == bench.public_copies()
+
+
+def test_verify_sees_an_exact_match(bench: Bench) -> None:
+    """What an anonymous reader finds is what was approved."""
+    key = bench.key()
+    rendition = bench.render(key)
+    sighting = bench.channel().verify(released(bench, rendition, key), rendition)
+    assert sighting.visible
+    assert () == sighting.problems
+    assert sighting.began_at <= sighting.ended_at
+
+
+def test_verify_sees_an_absence(bench: Bench) -> None:
+    """What was never public is not visible."""
+    key = bench.key()
+    rendition = bench.render(key)
+    receipt = released(bench, rendition, key)
+    nowhere = Receipt(receipt.ref + "9", receipt.url + "9", receipt.at, receipt.notes)
+    assert not bench.channel().verify(nowhere, rendition).visible
+
+
+@pytest.mark.parametrize("kind", ["digit", "cell", "picture"])
+def test_a_planted_change_is_found(bench: Bench, kind: str) -> None:
+    """One changed digit, one dropped cell, one swapped picture: each is a problem."""
+    if kind not in bench.shows:
+        pytest.skip(f"this outlet shows no {kind}")
+    key = bench.key()
+    rendition = bench.render(key)
+    receipt = released(bench, rendition, key)
+    bench.alter(kind)
+    sighting = bench.channel().verify(receipt, rendition)
+    assert sighting.visible
+    assert sighting.problems
+
+
+@pytest.mark.parametrize("name", ["drop_answer", "drop_request", "answer_502"])
+def test_doubt_while_preparing_makes_nothing_public(bench: Bench, name: str) -> None:
+    """The attempt is unclear, a probe finds at most something hidden, and preparing again works."""
+    apply(bench, name, "prepare")
+    key = bench.key()
+    rendition = bench.render(key)
+    with pytest.raises(Ambiguous):
+        bench.channel().prepare(rendition, key)
+    assert 0 == bench.public_copies()
+    assert isinstance(bench.channel().probe(rendition, key, None), Prepared | None)
+    released(bench, rendition, key)
+    assert 1 == bench.public_copies()
+
+
+@pytest.mark.parametrize("name", ["drop_answer", "answer_502"])
+def test_a_lost_answer_is_ambiguous_and_the_probe_finds_it(bench: Bench, name: str) -> None:
+    """It was done, and we were not told: the probe brings the receipt, and verify agrees."""
+    apply(bench, name, "release")
+    key = bench.key()
+    rendition = bench.render(key)
+    prepared, shot = armed(bench, rendition, key)
+    shot.send(window(), CLOCK.boottime)
+    with pytest.raises(Ambiguous):
+        shot.settle()
+    found = bench.channel().probe(rendition, key, prepared)
+    assert isinstance(found, Receipt | Accepted)
+    receipt = public(bench.channel(), rendition, key, found)
+    assert 1 == bench.public_copies()
+    assert () == bench.channel().verify(receipt, rendition).problems
+
+
+def test_a_lost_request_is_ambiguous_and_can_be_sent_again(bench: Bench) -> None:
+    """It was not done, and we were not told: the probe finds nothing public, and one more shot makes one copy."""
+    apply(bench, "drop_request", "release")
+    key = bench.key()
+    rendition = bench.render(key)
+    prepared, shot = armed(bench, rendition, key)
+    shot.send(window(), CLOCK.boottime)
+    with pytest.raises(Ambiguous):
+        shot.settle()
+    found = bench.channel().probe(rendition, key, prepared)
+    assert isinstance(found, Prepared | None)
+    again = bench.channel().arm(found or prepared, rendition, key)
+    again.send(window(), CLOCK.boottime)
+    public(bench.channel(), rendition, key, again.settle())
+    assert 1 == bench.public_copies()
+
+
+def test_probe_of_an_unknown_key_finds_nothing(bench: Bench) -> None:
+    """Neither of a delivery that never began, nor because another one is public."""
+    first, other = bench.key(), bench.key()
+    assert bench.channel().probe(bench.render(first), first, None) is None
+    released(bench, bench.render(first), first)
+    assert bench.channel().probe(bench.render(other), other, None) is None
+    prepared = bench.channel().prepare(bench.render(other), other)
+    assert isinstance(bench.channel().probe(bench.render(other), other, prepared), Prepared | None)
+    bench.channel().discard(prepared, other)
+
+
+def test_discard_leaves_nothing(bench: Bench) -> None:
+    """What was prepared is gone, and discarding what is gone is success."""
+    key = bench.key()
+    prepared = bench.channel().prepare(bench.render(key), key)
+    bench.channel().discard(prepared, key)
+    assert 0 == bench.hidden_things()
+    bench.channel().discard(prepared, key)
+    assert 0 == bench.public_copies()
