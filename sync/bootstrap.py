@@ -40,6 +40,11 @@ def kind(name: str) -> type[Channel]:
     return found
 
 
+def kinds() -> tuple[str, ...]:
+    """Every kind of outlet there is."""
+    return tuple(KINDS)
+
+
 def sandbox_of(name: str) -> str:
     return SANDBOXES.get(name, name)
 

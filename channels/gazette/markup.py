@@ -124,12 +124,16 @@ class Writer:
         taken: set[tuple[int, int]] = set()
         placed: list[tuple[int, str]] = []
         width = 1
+        reach = heads  # a header cell over two rows makes both of them header
         for y, row in enumerate(rows):
             x = 0
             for cell in row.iterchildren("td", "th"):
                 while (x, y) in taken:
                     x += 1
                 wide, high = _span(cell, "colspan"), min(_span(cell, "rowspan"), len(rows) - y)
+                # Where a cell from above reaches in, a browser lets two cells overlap; on paper they may not.
+                wide = next((dx for dx in range(1, wide) if (x + dx, y) in taken), wide)
+                reach = max(reach, y + high) if y < reach else reach
                 taken.update((x + dx, y + dy) for dx in range(wide) for dy in range(high))
                 content = self._blocks(cell, bare=True)
                 content = f"#strong[{content}]" if cell.tag == "th" and content else content
@@ -137,8 +141,8 @@ class Writer:
                 placed.append((y, f"table.cell(x: {x}, y: {y}, {spans})[{content}],"))
                 x += wide
                 width = max(width, x)
-        head = "".join(cell for y, cell in placed if y < heads)
-        rest = "".join(cell for y, cell in placed if y >= heads)
+        head = "".join(cell for y, cell in placed if y < reach)
+        rest = "".join(cell for y, cell in placed if y >= reach)
         header = f"table.header({head})," if head else ""
         return f"#align(center, table(columns: {width}, {header}{rest}))"
 

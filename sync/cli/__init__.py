@@ -24,7 +24,7 @@ for part in (run, outlets, items, releases, log):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Exit codes: 0 done · 1 internal error · 2 input or set-up · 3 held · 4 public in part · 6 waiting · 7 findings."""
+    """Exit codes: 0 done · 1 our error · 2 input or set-up · 3 held · 4 public in part · 6 waiting · 7 findings."""
     given = _optional_wait(list(sys.argv[1:] if arguments is None else arguments))
     try:
         app(args=given, prog_name="tongfa")

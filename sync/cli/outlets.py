@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from channels import KINDS
-from sync.bootstrap import create_home, kind
+from sync.bootstrap import create_home, kind, kinds
 from sync.cli.output import Json, document, err, out, settings, state_word, table, wired
 from sync.clock import SystemClock
 from sync.contract import Capabilities, OutletError
@@ -43,7 +42,7 @@ def register(app: typer.Typer) -> None:
 @outlet.command("add")
 def add(
     name: str,
-    kind_: Annotated[str, typer.Option("--kind", help=", ".join(KINDS))],
+    kind_: Annotated[str, typer.Option("--kind", help=", ".join(kinds()))],
     set_: Set = None,
     secret: Secret = None,
     group: Group = None,
@@ -207,13 +206,13 @@ def remove(name: str, json: Json = False) -> None:
 
 
 @channel.command("list")
-def kinds(json: Json = False) -> None:
+def list_kinds(json: Json = False) -> None:
     """Every kind of outlet."""
     if json:
-        document({"kinds": [_capabilities(name, kind(name).can) for name in KINDS]})
+        document({"kinds": [_capabilities(name, kind(name).can) for name in kinds()]})
         return
     shown = table("kind", "reveal", "probe", "settings")
-    for name in KINDS:
+    for name in kinds():
         can = kind(name).can
         shown.add_row(name, can.reveal, can.probe, ", ".join(one.name + "*" * one.secret for one in can.settings))
     out.print(shown)

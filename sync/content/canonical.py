@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from sync.content.inline import BREAK, UNPRINTABLE, Leaf, Run, escaped, inline, layered
+from sync.content.inline import BREAK, UNPRINTABLE, Leaf, Run, escaped, inline, layered, shows
 from sync.content.scan import Broken, End, Tag, Text, pieces
 
 VOID = frozenset({"br", "hr", "img"})
@@ -136,7 +136,7 @@ def _wrapped(tag: str, inner: str) -> str:
 
 def _contained(parts: list[Part], *, keep_indent: bool = False) -> str:
     """Inline content when there is but one paragraph, else blocks."""
-    shown = [part for part in parts if isinstance(part, str) or inline(part)]
+    shown = [part for part in parts if isinstance(part, str) or shows(part)]
     if len(shown) == 1 and not isinstance(shown[0], str):
         return inline(shown[0], keep_indent=keep_indent)
     return "".join(_blocks(shown))

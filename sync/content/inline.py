@@ -53,9 +53,9 @@ def inline(run: Run, *, keep_indent: bool = False) -> str:
 
     `keep_indent` keeps no-break and ideographic spaces at both ends.
     """
-    leaves = _trimmed(_collapsed(run), " " if keep_indent else _INDENT)
-    if not any(_visible(leaf) for leaf in leaves):
+    if not shows(run):
         return ""
+    leaves = _trimmed(_collapsed(run), " " if keep_indent else _INDENT)
     html: list[str] = []
     opened: tuple[tuple[str, str], ...] = ()
     for leaf in (*leaves, Leaf((), "", True)):
@@ -69,6 +69,11 @@ def inline(run: Run, *, keep_indent: bool = False) -> str:
         html.append(leaf.text if leaf.mark else _text(leaf.text))
         opened = leaf.layers
     return "".join(html)
+
+
+def shows(run: Run) -> bool:
+    """Whether a reader would see anything of it."""
+    return any(_visible(leaf) for leaf in run)
 
 
 def plain(text: str) -> str:

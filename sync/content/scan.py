@@ -137,6 +137,8 @@ def _declaration(html: str, at: int) -> int | str:
 
 def _lower(name: str) -> str:
     """Lower case in ASCII only, as the standard has it: the Kelvin sign is no k."""
+    if name.isascii():
+        return name.lower()
     return "".join(letter.lower() if letter.isascii() else letter for letter in name)
 
 

@@ -77,6 +77,8 @@ def apply(ctx: Context, connection: Connection, row: Record, verdict: Verdict, a
     match answer:
         case Prepared():
             values["prepared"] = dump(answer)
+            if row.state == D.PREPARING:
+                values["attempts"] = 0  # from here on it is the tries to release that count
         case Accepted():
             values["accepted"] = dump(answer)
         case Receipt():

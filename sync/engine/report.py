@@ -39,7 +39,10 @@ def release_report(connection: Connection, kind: Callable[[str], type[Channel]],
         "release_at": _iso(row.release_at),
         **skew(reading),
         "lateness_ms": {"first": min(late), "last": max(late)} if late else None,
-        "deliveries": [delivery_report(row, one, there[one.outlet].kind) for one in rows],
+        "deliveries": [
+            {**delivery_report(row, one, there[one.outlet].kind), "attempt_log": attempt_log(connection, one.id)}
+            for one in rows
+        ],
         "log": {"size": journal.size(connection), "root": None, "checkpoint": None},
     }
 
@@ -68,6 +71,15 @@ def delivery_report(release: Record, row: Record, kind: str) -> dict[str, Any]:
     }
 
 
+def attempt_log(connection: Connection, delivery_id: str) -> list[dict[str, Any]]:
+    """Every try of one delivery: what was tried, when, and by which worker process."""
+    return [
+        {"act": one.act, "at": iso(one.at), "worker": one.detail["worker"]}
+        for one in journal.of(connection, "delivery", delivery_id)
+        if one.act.endswith("_begun")
+    ]
+
+
 def skew(rows: Sequence[Record]) -> dict[str, float | None]:
     """Last minus first visible; its error is the widest interval in which one of them became visible.
 
@@ -89,7 +101,7 @@ def skew(rows: Sequence[Record]) -> dict[str, float | None]:
 
 
 def exit_code(report: dict[str, Any]) -> int:
-    """0 all verified · 3 held or cancelled · 4 public but not everywhere, or not verified · 6 waiting, nothing public."""
+    """0 verified everywhere · 3 held or cancelled · 4 public, not everywhere or not verified · 6 nothing public yet."""
     states = {D(one["state"]) for one in report["deliveries"]}
     if report["state"] in (R.HELD, R.CANCELLED):
         return HELD

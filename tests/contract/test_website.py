@@ -286,7 +286,7 @@ def test_as_many_files_are_written_at_a_thousand_articles_as_at_three(
     small = len(written)
     shelves = Shelves(Staging(site.served, create=True))
     for number in range(1_000):
-        date = f"2026-{number % 11 + 1:02d}-{number % 28 + 1:02d} 08:{number % 60:02d}"
+        date = f"2026-{number % 11 + 1:02d}-{number % 22 + 1:02d} 08:{number % 60:02d}"
         column = ("通知公告", "政策文件", "工作动态")[number % 3]
         entry = Entry(
             f"seed-{number}",

@@ -7,7 +7,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 Act = Callable[[socket.socket], None]
 
@@ -21,7 +21,6 @@ class Raw:
         self.seen: list[bytes] = []
         self.connections = 0
         self.acts = acts
-        self.over = threading.Event()
         self._tls = tls
         self._threads: list[threading.Thread] = []
         self._open: list[socket.socket] = []
@@ -59,10 +58,17 @@ class Raw:
     def hang_up(self) -> None:
         """Close every connection from the outlet's side."""
         for connection in self._open:
-            connection.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def reset(self) -> None:
+        """The same with RST, as a crashed machine answers."""
+        for connection in self._open:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.shutdown(socket.SHUT_RD)  # wakes its thread, which closes it
 
     def stop(self) -> None:
-        self.over.set()
+        self.hang_up()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
@@ -83,7 +89,7 @@ def raw(*acts: Act, tls: ssl.SSLContext | None = None) -> Iterator[Raw]:
 
 def read_request(connection: socket.socket) -> bytes:
     """One request with a Content-Length, or none; b"" when the client is gone."""
-    got = b""
+    got = bytearray()
     while b"\r\n\r\n" not in got:
         piece = connection.recv(65_536)
         if not piece:
@@ -98,7 +104,7 @@ def read_request(connection: socket.socket) -> bytes:
             return b""
         got += piece
         missing -= len(piece)
-    return got
+    return bytes(got)
 
 
 def say(status: int, body: bytes = b"{}", *headers: str, kind: str = "application/json") -> Act:
@@ -125,9 +131,9 @@ def half(connection: socket.socket) -> None:
     raise OSError("closed on purpose")
 
 
-def silence(seconds: float, over: threading.Event | None = None) -> Act:
+def silence(seconds: float) -> Act:
     def act(connection: socket.socket) -> None:
-        (over or threading.Event()).wait(seconds)
+        threading.Event().wait(seconds)
 
     return act
 
