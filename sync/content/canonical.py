@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TypeAlias
 
 from sync.content.inline import BREAK, UNPRINTABLE, Leaf, Run, escaped, inline, layered, shows
@@ -207,15 +208,24 @@ def _cell(node: Node, layers: Layers) -> str:
 
 def _figure(node: Node, layers: Layers) -> list[Part]:
     """The figure; plain blocks when there is nothing but a caption, or more than text in the caption."""
-    captions = [child for child in node.children if isinstance(child, Node) and child.tag == "figcaption"]
-    rest: list[Node | str] = [child for child in node.children if isinstance(child, str) or child.tag != "figcaption"]
-    content = _contained(_parts(Node("", {}, rest), layers))
+    caption: list[Part] = []
+    content: list[Part] = []
+    in_order: list[Part] = []
+    # Each child is read once: reading it again for another form would double the work with every nesting.
+    for is_caption, children in groupby(node.children, key=lambda child: _is(child, "figcaption")):
+        parts = _parts(Node("", {}, list(children)), layers)
+        (caption if is_caption else content).extend(parts)
+        in_order += parts
+    inner = _contained(content)
     lines: Run = []
-    for part in (part for caption in captions for part in _parts(caption, layers)):
-        if isinstance(part, str) or not content:
-            return _parts(Node("", {}, node.children), layers)
+    for part in caption:
+        if isinstance(part, str) or not inner:
+            return in_order
         lines += [Leaf((), BREAK, True)] * bool(lines) + part
-    caption = _wrapped("figcaption", inline(lines))
-    first = next((child for child in node.children if not isinstance(child, str) or child.strip()), None)
-    caption_first = any(first is child for child in captions)
-    return [_wrapped("figure", caption + content if caption_first else content + caption)]
+    written = _wrapped("figcaption", inline(lines))
+    first = next((child for child in node.children if not isinstance(child, str) or child.strip()), "")
+    return [_wrapped("figure", written + inner if _is(first, "figcaption") else inner + written)]
+
+
+def _is(child: Node | str, tag: str) -> bool:
+    return isinstance(child, Node) and child.tag == tag

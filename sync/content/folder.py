@@ -61,9 +61,8 @@ class Folder:
         self._inspect(real, where)
         alt = alt or self._alts.get(real, "")
         if not alt:
-            raise BadInput(
-                where, f'the picture "{path}" has no alt text', f"say what it shows: ![what it shows]({address})"
-            )
+            mend = f'say what it shows: ![what it shows]({address}), or alt="what it shows" in HTML'
+            raise BadInput(where, f'the picture "{path}" has no alt text', mend)
         self._alts.setdefault(real, alt)
         if real not in self._in_body:
             self._in_body.append(real)
@@ -97,9 +96,10 @@ class Folder:
             content, alt, name = self._content[real], self._alts.get(real, ""), _name(real.name)
             if role is AssetRole.ATTACHMENT and listed:
                 media_type = attachment.inspect(content, listed.path, listed.where)
-                alt, name = "", _name(listed.name) or name
-                if not name.lower().endswith(real.suffix.lower()):
-                    name += real.suffix  # a reader's computer opens it by this
+                path = PurePosixPath(listed.path)
+                alt, name = "", _name(listed.name or path.name)
+                if not name.lower().endswith(path.suffix.lower()):
+                    name += path.suffix  # a reader's computer opens it by this
             else:
                 media_type = self._pictures[real]
                 if role is AssetRole.COVER and listed:

@@ -15,7 +15,7 @@ MAX_NESTING = 40  # the parser drops what is nested deeper, without a word
 
 # Stands before a text in the HTML; the source can hold neither character, so an author cannot forge it.
 _MARK = re.compile("\x02([0-9]+)\x03")
-_LEFT_OVER = re.compile(r"!?\[[^\]\n]*\]\([^)\n]+\)")
+_LEFT_OVER = re.compile(r"!?\[[^\[\]\n]*\]\([^()\n]+[()]")
 
 
 class _Parser(MarkdownIt):

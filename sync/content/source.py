@@ -22,7 +22,8 @@ __all__ = ["BadItem", "Draft", "read"]
 
 MAX_BYTES = 2 * 1024 * 1024
 
-_TITLE_ELEMENT = re.compile(r"<title\b[^>]*>(.*?)</title\s*>", re.IGNORECASE | re.DOTALL)
+_TITLE_START = re.compile(r"<title\b[^<>]*>", re.IGNORECASE)
+_TITLE_END = re.compile(r"</title\s*>", re.IGNORECASE)
 _TITLE_MEND = "begin the file with a line ---, then `title: …`, then a line ---"
 
 
@@ -159,13 +160,15 @@ def _hypertext(content: bytes, where: str, now: int) -> _Written:
     """The title may be in the front matter, or as web pages have it."""
     block = front.split(_text(content, where), where)
     found = fields.read(block, where, now)
-    element = _TITLE_ELEMENT.search(block.rest)
-    if element is None:
-        return _Written(found, block.rest)
-    if "title" not in found.given and (title := plain(unescape(element[1]))):
-        found.title, found.given["title"] = title, block.rest.count("\n", 0, element.start()) + 1
-    without = "\n" * element[0].count("\n")  # so that lines below keep their numbers
-    return _Written(found, block.rest[: element.start()] + without + block.rest[element.end() :])
+    html = block.rest
+    start = _TITLE_START.search(html)
+    end = _TITLE_END.search(html, start.end()) if start else None
+    if start is None or end is None:
+        return _Written(found, html)
+    if "title" not in found.given and (title := plain(unescape(html[start.end() : end.start()]))):
+        found.title, found.given["title"] = title, html.count("\n", 0, start.start()) + 1
+    blank_lines = "\n" * html.count("\n", start.start(), end.end())  # so that lines below keep their numbers
+    return _Written(found, html[: start.start()] + blank_lines + html[end.end() :])
 
 
 # Which files an item may be written in.

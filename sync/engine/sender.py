@@ -19,62 +19,86 @@ LONGEST_NAP = 0.5  # seconds; CLOCK_BOOTTIME goes on while the machine sleeps, a
 
 
 class Sender:
-    """Acts by instant. `at` may be called from any thread; acts due at one instant run in order of calling."""
+    """Acts by instant. Any thread may hand one in; acts due at one instant run in order of coming.
+
+    Two pools, so that outlets that are slow to answer never keep the next release from its commit.
+    """
 
     def __init__(self, clock: Clock, threads: int) -> None:
         self.clock = clock
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="settle")
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._acting = ThreadPoolExecutor(threads, thread_name_prefix="act")
+        self._settling = ThreadPoolExecutor(4 * threads, thread_name_prefix="settle")
+        self._heap: list[tuple[float, int, bool, Callable[[], None]]] = []
         self._changed = threading.Condition()
         self._counted = 0
+        self._leading = 0  # final acts in the pool that may hand in another one
         self._halted = False
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self._thread.start()
 
-    def at(self, instant: float, act: Callable[[], None]) -> None:
-        """Run `act` in the loop at `instant` (seconds of CLOCK_BOOTTIME), never before. It must not raise."""
+    def at(self, instant: float, act: Callable[[], None], *, final: bool = False) -> None:
+        """Run `act` in the loop at `instant` (seconds of CLOCK_BOOTTIME), never before. It must not raise.
+
+        A `final` act belongs to a release that is committed: it is still run while stopping.
+        """
         with self._changed:
             self._counted += 1
-            heapq.heappush(self._heap, (instant, self._counted, act))
+            heapq.heappush(self._heap, (instant, self._counted, final, act))
             self._changed.notify()
 
-    def later(self, instant: float, act: Callable[[], None]) -> None:
-        """Run `act` in the pool at `instant`: for anything that waits for a disk or a network."""
-        self.at(instant, lambda: self._hand_over(act))
+    def later(self, instant: float, act: Callable[[], None], *, final: bool = False) -> None:
+        """Run `act` in a pool at `instant`: for anything that waits for a disk or a network."""
+        self.at(instant, lambda: self._hand_over(act, final), final=final)
 
     def soon(self, act: Callable[..., None], *given: object) -> None:
-        """Run `act` in the pool now. What it raises is logged; the rows it left are probed later."""
-        self.pool.submit(act, *given).add_done_callback(_report)
+        """Settle in a pool, now. What it raises is logged; the rows it left are probed later."""
+        self._settling.submit(act, *given).add_done_callback(_report)
 
-    def stop(self) -> None:
-        """Send nothing more; let what is settling end. Armed shots that were not sent stay unsent."""
+    def stop(self, within: float = 5.0) -> None:
+        """Commit nothing more, send what was committed, let what is settling end.
+
+        What is not sent within that many seconds stays in flight, and is probed by the next process."""
         with self._changed:
             self._halted = True
             self._changed.notify()
-        self._thread.join(timeout=5)
-        self.pool.shutdown(wait=True)
+        self._thread.join(timeout=within)
+        self._acting.shutdown(wait=True)
+        self._settling.shutdown(wait=True)
 
-    def _hand_over(self, act: Callable[[], None]) -> None:
-        if not self._halted:
-            self.soon(act)
+    def _hand_over(self, act: Callable[[], None], final: bool) -> None:
+        with self._changed:
+            self._leading += final
+        handed = self._acting.submit(act)
+        handed.add_done_callback(_report)
+        if final:
+            handed.add_done_callback(self._led)
+
+    def _led(self, done: Future[None]) -> None:
+        with self._changed:
+            self._leading -= 1
+            self._changed.notify()
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                while not self._halted:
-                    if not self._heap:
-                        self._changed.wait(LONGEST_NAP)
-                        continue
-                    nap = self._heap[0][0] - self.clock.boottime() - SPIN
-                    if nap <= 0:
-                        break
-                    self._changed.wait(min(nap, LONGEST_NAP))
-                if self._halted:
-                    return
-                instant, _, act = heapq.heappop(self._heap)
+        while (due := self._next()) is not None:
+            instant, act = due
             while self.clock.boottime() < instant:
                 pass
             act()
+
+    def _next(self) -> tuple[float, Callable[[], None]] | None:
+        """The next act, once only the last stretch of its waiting is left; None when stopped."""
+        with self._changed:
+            while True:
+                if self._halted:
+                    self._heap = [entry for entry in self._heap if entry[2]]
+                    heapq.heapify(self._heap)
+                    if not self._heap and not self._leading:
+                        return None
+                nap = self._heap[0][0] - self.clock.boottime() - SPIN if self._heap else LONGEST_NAP
+                if self._heap and nap <= 0:
+                    instant, _, _, act = heapq.heappop(self._heap)
+                    return instant, act
+                self._changed.wait(min(nap, LONGEST_NAP))
 
 
 def _report(done: Future[None]) -> None:

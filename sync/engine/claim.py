@@ -1,0 +1,163 @@
+"""The deliveries of one release that this process owns while it arms, sends and settles them.
+
+This is the half of a release that speaks to the database; `sync.engine.release` is the half that
+speaks to the clock. Every write names the epoch that was taken with the claim, so that a process
+that was frozen and overtaken finds out, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from sync.clock import MILLISECOND, SECOND, iso
+from sync.engine import outcome
+from sync.engine.context import Context
+from sync.engine.evidence import clock_evidence
+from sync.flow import RE, D, E, R
+from sync.model import Problem
+from sync.store import deliveries, releases
+from sync.store.tables import Record
+
+AGAIN = 5 * SECOND  # µs until an outlet that could not be armed is tried again; longer the longer it lasts
+
+
+class Claim:
+    def __init__(self, ctx: Context, release_id: str) -> None:
+        self._ctx, self.id = ctx, release_id
+        self.rows: dict[str, Record] = {}
+        self.committed = False  # the release was committed before: these deliveries follow alone, late
+        self.release_at: int | None = None  # µs UTC; None: as soon as everything is armed
+        self._answers: list[tuple[str, object, int | None]] = []
+        self._storing = threading.Lock()
+
+    def take(self) -> bool:
+        """Own what is prepared and due, so that no other process arms it too. False: nothing to do here."""
+        ctx = self._ctx
+        with ctx.store.write() as connection:
+            joined, now = releases.get(connection, self.id), ctx.store.now(connection)
+            free = [row for row in deliveries.of_release(connection, self.id) if _is_due(row, now)]
+            if joined.state not in (R.READY, R.COMMITTED) or not free:
+                return False
+            self.committed = joined.state == R.COMMITTED
+            ahead = joined.release_at is not None and joined.release_at > now
+            self.release_at = joined.release_at if ahead and not self.committed else None
+            for row in free:
+                owned = {"owner": ctx.owner, "worker": ctx.actor, "epoch": row.epoch + 1}
+                self.rows[row.id] = deliveries.note(connection, row, **owned)
+        ctx.held.add(self.rows)
+        return True
+
+    def commit(self, armed: Collection[str]) -> int:
+        """The point of no return, in one transaction: the release committed, every armed delivery in flight.
+
+        Returns the instant of the shots (µs UTC). Raises IllegalMove or Superseded when the release was
+        held, cancelled or taken over meanwhile, TryLater when the clocks cannot be trusted: then nothing
+        was committed. Dying after it: the deliveries are in flight under a dead owner, and are probed.
+        """
+        ctx = self._ctx
+        with ctx.store.write() as connection:
+            joined, now = releases.get(connection, self.id), ctx.store.now(connection)
+            evidence = clock_evidence(ctx, now, live=joined.live)
+            fire_at = now + ctx.settings.lead_ms * MILLISECOND if self.release_at is None else max(self.release_at, now)
+            if joined.state != R.COMMITTED:
+                release_at = joined.release_at if joined.release_at is not None else fire_at
+                told = {"release_at": iso(release_at), "fire_at": iso(fire_at), "clock": evidence}
+                values = {"release_at": release_at, "committed_at": now, "evidence": evidence, "overdue_at": None}
+                releases.move(connection, joined, RE.COMMITTED, at=now, actor=ctx.actor, detail=told, **values)
+            moved = {}
+            for one in armed:
+                row = self.rows[one]
+                told = {"worker": ctx.actor, "attempt": row.attempts + 1, "fire_at": iso(fire_at)}
+                values = {"fire_at": fire_at, "attempts": row.attempts + 1, "duty": "verify", "due_at": fire_at}
+                moved[one] = deliveries.move(
+                    connection, row, E.RELEASE_BEGUN, at=now, actor=ctx.actor, detail=told, **values
+                )
+            given = self._give_back(connection, [one for one in self.rows if one not in armed])
+        self.rows.update(moved)  # only now: a transaction that failed moved nothing
+        self._drop(given)
+        return fire_at
+
+    def still_ours(self) -> set[str]:
+        """Read once more, just before the instant: which deliveries are in flight by us and nobody else."""
+        with self._ctx.store.read() as connection:
+            return {
+                row.id
+                for row in deliveries.some(connection, list(self.rows))
+                if (row.epoch, row.owner, row.state) == (self.rows[row.id].epoch, self._ctx.owner, D.RELEASING)
+            }
+
+    def clock_offset(self) -> int:
+        """Database clock minus host clock, µs."""
+        with self._ctx.store.read() as connection:
+            return self._ctx.store.now(connection) - self._ctx.clock.now()
+
+    def store(self, one: str, answer: object, sent_at: int | None) -> None:
+        """Keep what a shot came to. Answers that come together are stored together.
+
+        If storing fails, the delivery stays in flight under our name with no thread on it: it is probed.
+        """
+        self._answers.append((one, answer, sent_at))
+        with self._storing:
+            batch, self._answers = self._answers, []
+            if not batch:
+                return
+            ctx = self._ctx
+            try:
+                cans = {name: outcome.can_of(ctx, self.rows[name]) for name, _, _ in batch}
+                with ctx.store.write() as connection:
+                    for name, what, at in batch:
+                        learnt = {} if at is None else {"sent_at": at}
+                        outcome.apply_answer(ctx, connection, self.rows[name], cans[name], what, **learnt)
+                    outcome.settle(ctx, connection, self.id)
+            finally:
+                self._drop([name for name, _, _ in batch])
+        ctx.ring("prepare")
+
+    def stale(self, one: str, why: str) -> None:
+        """What was prepared is gone: back to the prepare lane with it, everything else is given back."""
+        ctx = self._ctx
+        with ctx.store.write() as connection:
+            now = ctx.store.now(connection)
+            again: dict[str, Any] = {"owner": None, "duty": "prepare", "due_at": now, "problems": []}
+            deliveries.move(connection, self.rows[one], E.STALE, at=now, actor=ctx.actor, detail={"why": why}, **again)
+            given = [one, *self._give_back(connection, [other for other in self.rows if other != one])]
+            outcome.settle(ctx, connection, self.id)
+        self._drop(given)
+        ctx.ring("prepare")
+
+    def give_up(self, problems: Mapping[str, str], *, hold: str | None = None) -> None:
+        """Give everything back, nothing sent; `hold` also holds the release, if it is not committed yet."""
+        ctx = self._ctx
+        with ctx.store.write() as connection:
+            now, joined = ctx.store.now(connection), releases.get(connection, self.id)
+            for row in deliveries.some(connection, list(problems)):
+                if row.owner == ctx.owner:
+                    deliveries.note(connection, row, problems=[outcome.shown(Problem("outlet", problems[row.id]))])
+            if hold is not None and joined.state == R.READY:
+                releases.move(connection, joined, RE.HELD, at=now, actor=ctx.actor, detail={"why": hold}, why=hold)
+            given = self._give_back(connection, list(self.rows))
+        self._drop(given)
+
+    def _give_back(self, connection: Connection, ids: Iterable[str]) -> list[str]:
+        """Disown what is not in flight; due again while its release may still go out."""
+        ctx, now = self._ctx, self._ctx.store.now(connection)
+        waits = releases.get(connection, self.id).state in (R.READY, R.COMMITTED)
+        given = list(ids)
+        for row in deliveries.some(connection, given):
+            if row.owner == ctx.owner and row.state == D.PREPARED:
+                due_at = now + max(AGAIN, (now - row.since) // 4)
+                duty = {"duty": "release", "due_at": due_at} if waits else {"duty": None, "due_at": None}
+                deliveries.note(connection, row, owner=None, **duty)
+        return given
+
+    def _drop(self, ids: Iterable[str]) -> None:
+        self._ctx.held.drop(ids)
+
+
+def _is_due(row: Record, now: int) -> bool:
+    free = row.state == D.PREPARED and row.owner is None and row.duty == "release"
+    return bool(free and row.due_at is not None and row.due_at <= now)
