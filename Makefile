@@ -2,7 +2,7 @@
 # Silent, and all of the set-up on stderr: `make demo ARGS="--once --json" >report.json` is one JSON document.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check bench tables lock clean
 
 BIN := .venv/bin
 ARGS ?=
@@ -28,6 +28,9 @@ test: check ## everything that must hold, up to 20 minutes
 
 bench: setup ## the speed targets, measured here
 	@$(BIN)/pytest -s tests/benchmarks $(ARGS)
+
+tables: setup ## the tables in the READMEs, anew from the code
+	@$(BIN)/python scripts/tables.py
 
 # ARGS=--upgrade takes the newest versions; without it only what the .in files ask for changes.
 lock: ## requirements/*.txt anew from requirements/*.in

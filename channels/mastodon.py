@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from channels import mastodon_post as post
 from sync import compare
+from sync.answer import not_before
 from sync.clock import SECOND
 from sync.contract import (
     Accepted,
@@ -212,7 +213,8 @@ class MastodonChannel:
         if answer.status in (401, 403):
             raise Unauthorised(f"{self._outlet.name}: the instance shows statuses only to those who log in")
         if answer.status != 200:
-            raise TryLater(f"{self._outlet.name}: status {answer.status} to an anonymous reader")
+            again = not_before(answer.headers, ended)
+            raise TryLater(f"{self._outlet.name}: status {answer.status} to an anonymous reader", again)
         status = _object(answer)
         seen, problems = self._pictures(status, rendition)
         problems += compare.differences(rendition.shown, post.read(_text(status, "content")) + seen)

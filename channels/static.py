@@ -17,15 +17,17 @@ import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from channels import article
 from channels.listing import Entry, Shelf, Shelves
+from channels.names import hidden_folder, marker_of
+from channels.page import problems
+from channels.readback import sighting
 from channels.staging import StagedShot, Staging, disk
-from sync.compare import differences
 from sync.contract import (
     Accepted,
     Ambiguous,
@@ -40,61 +42,24 @@ from sync.contract import (
     Tools,
     TryLater,
     Unauthorised,
-    Unsupported,
 )
-from sync.model import BadInput, Edition, Key, Outlet, Problem, Rendition, Sighting, Token, sha256
+from sync.model import BadInput, Edition, Key, Outlet, Problem, Rendition, Sighting, sha256
 from sync.render import china_time
 
-# Never an ending that a browser would run as a page of this site.
-ENDINGS = {
-    "image/png": "png",
-    "image/jpeg": "jpg",
-    "image/gif": "gif",
-    "image/webp": "webp",
-    "application/pdf": "pdf",
-    "text/csv": "csv",
-    "text/plain": "txt",
-    "application/zip": "zip",
-    "application/msword": "doc",
-    "application/vnd.ms-excel": "xls",
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
-    "application/vnd.openxmlformats-officedocument.presentationml.presentation": "pptx",
-    "application/ofd": "ofd",
-    "audio/mpeg": "mp3",
-    "video/mp4": "mp4",
-}
-MOST_BYTES = 15 * 1024 * 1024  # an anonymous read takes no more than 16 MiB
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 GUARD = b"<!doctype html><html lang=zh-CN><meta charset=utf-8><title></title></html>"  # instead of a folder listing
 
 DIRECTORY = Setting("directory", "网站目录（绝对路径）", "served folder (absolute path)", required=True)
 BASE_URL = Setting("base_url", "网站地址", "public address of that folder", required=True)
 
 
-def marker_of(key: Key) -> str:
-    """What names the delivery in its public page: derived one-way, so it leads to no hidden file."""
-    return sha256(f"tongfa delivery marker\n{key.token}".encode())[:32]
-
-
-def hidden_folder(key: Key) -> str:
-    """The folder of a delivery's files: in the served tree before the release, so nobody may guess it."""
-    return sha256(f"tongfa hidden files\n{key.token}".encode())[:24]
-
-
-def hidden_name(key: Key, digest: str, media_type: str) -> str:
-    """A file's name in that folder."""
-    name = sha256(f"tongfa hidden file\n{key.token}\n{digest}".encode())[:16]
-    return f"{name}.{ENDINGS.get(media_type, 'bin')}"
-
-
 @dataclass(frozen=True)
 class Record:
-    """What `prepare` put in place: for which rendition (digest), what to hand on, and which files."""
+    """What `prepare` put in place: for which rendition (digest), what to hand on, and the files' digests by path."""
 
     rendition: str
     notes: dict[str, str]
-    files: list[str]
+    files: dict[str, str]
 
 
 class StaticChannel(ABC):
@@ -127,7 +92,7 @@ class StaticChannel(ABC):
 
     @abstractmethod
     def render(self, edition: Edition, place: Place) -> Rendition:
-        """`fields` hold at least: path, published_mark, assets (digest → path, JSON), entry (of the lists, JSON)."""
+        """By `channels.page.rendition`."""
 
     @abstractmethod
     def _shared(self) -> Mapping[str, bytes]:
@@ -148,32 +113,7 @@ class StaticChannel(ABC):
     # pure
 
     def check(self, edition: Edition) -> list[Problem]:
-        found = []
-        if not edition.title.strip():
-            found.append(Problem("title", "缺少标题 · the title is missing"))
-        if not edition.body.strip():
-            found.append(Problem("body", "正文为空 · the body is empty"))
-        values = {"title": edition.title, **{name: edition.text(name) for name in edition.metadata}}
-        found += [
-            Problem(name, "含有控制字符，请删除 · contains control characters, remove them")
-            for name, value in values.items()
-            if CONTROL.search(value)
-        ]
-        try:
-            article.dressed(edition, lambda asset: asset.digest)
-        except Unsupported as error:
-            found.append(Problem("body", str(error)))
-        if not edition.text("source").strip():
-            message = "未填来源，将以本站名称为来源 · no source given: the site's name is used"
-            found.append(Problem("source", message, fatal=False))
-        for asset in edition.assets:
-            if asset.size > MOST_BYTES:
-                message = f"文件 {asset.name} 超过 15 MB，无法回读核验 · larger than 15 MB, it could not be read back"
-                found.append(Problem("attachment", message))
-            if asset.media_type.startswith("image/") and not asset.alt.strip():
-                message = f"图片 {asset.name} 缺少替代文字 · the picture has no alternative text"
-                found.append(Problem("image", message, fatal=False))
-        return found
+        return problems(edition)
 
     # prepare, arm
 
@@ -206,7 +146,7 @@ class StaticChannel(ABC):
                 notes[f"sha256 {path}"] = sha256(content)
             files = {path: self._tools.blob(digest) for digest, path in paths.items()} | dict(companions)
             self._staging.write({self._staging.served / path: content for path, content in files.items()})
-            record = Record(rendition.digest, notes, sorted(files))
+            record = Record(rendition.digest, notes, {path: sha256(content) for path, content in files.items()})
             # The record comes last: while it is missing, a probe says that nothing is prepared.
             self._staging.write({self._waiting(key): rendition.content.encode()})
             self._staging.write({self._record_path(key): json.dumps(asdict(record)).encode()})
@@ -233,7 +173,10 @@ class StaticChannel(ABC):
     def _finish(self, rendition: Rendition, key: Key, at: int) -> Receipt:
         """After the page is public: list it, tidy up, and say so. Raises OSError; repeating completes it."""
         ref = rendition.fields["path"]
-        date = self._date_of(ref)
+        page = article.read((self._staging.served / ref).read_bytes(), lambda source: source)
+        date = page.meta.get("PubDate", "") if page else ""
+        if not DATE.fullmatch(date):  # somebody altered the page at once: it is listed all the same, and verify tells
+            date = china_time(at)
         with self._staging.alone():
             shelf = Shelves(self._staging).enter(
                 Entry(marker_of(key), date, ref, **json.loads(rendition.fields["entry"]))
@@ -243,10 +186,6 @@ class StaticChannel(ABC):
         self._waiting(key).unlink(missing_ok=True)
         record = self._record(key)
         return Receipt(ref, f"{self._base}/{ref}", at, {**(record.notes if record else {}), "pub_date": date})
-
-    def _date_of(self, ref: str) -> str:
-        found = article.read((self._staging.served / ref).read_bytes(), lambda source: source)
-        return found.meta.get("PubDate", "") if found else ""
 
     def _write_shared(self) -> None:
         guards = {f"{folder}/index.html": GUARD for folder in self.folders}
@@ -297,55 +236,17 @@ class StaticChannel(ABC):
             return None
         if page.read_bytes() != rendition.content.encode():
             return None
-        if not all((self._staging.served / path).exists() for path in record.files):
-            return None
+        for path, digest in record.files.items():
+            file = self._staging.served / path
+            if not file.exists() or sha256(file.read_bytes()) != digest:
+                return None
         return Prepared(rendition.fields["path"], notes=record.notes)
 
     def verify(self, receipt: Receipt, rendition: Rendition) -> Sighting:
-        began = self._tools.now()
-        answer = self._tools.http.read(receipt.url)
-        ended = self._tools.now()
-        if answer.status in (404, 410):
-            return Sighting(False, began, ended)
-        if answer.status != 200:
-            raise TryLater(f"{receipt.url} answers {answer.status}")
-        digests: dict[str, str] = {}
-
-        def digest_at(url: str) -> str:
-            if url not in digests:
-                file = self._tools.http.read(url)
-                digests[url] = sha256(file.body) if file.status == 200 else f"HTTP {file.status}"
-            return digests[url]
-
-        found = article.read(answer.body, lambda source: digest_at(urljoin(receipt.url, source)))
-        if found is None:
-            problem = Problem("text", "该地址没有文章内容 · there is no article at this address", fatal=False)
-            return Sighting(False, began, ended, (problem,))
-        problems = [*differences(rendition.shown, found.seen), *self._head_problems(receipt, rendition, found)]
-        for digest, path in json.loads(rendition.fields["assets"]).items():
-            if Token("image", digest) not in rendition.shown and digest_at(f"{self._base}/{path}") != digest:
-                problems.append(Problem("link", f"文件不一致 / file differs: {path}", fatal=False))
-        problems += self._look_further(receipt, rendition)
-        return Sighting(True, began, ended, tuple(problems))
-
-    def _head_problems(self, receipt: Receipt, rendition: Rendition, found: article.Article) -> list[Problem]:
-        """Meta tags as rendered, and one date everywhere: the one that was published."""
-        rendered = article.read(rendition.content.encode(), lambda source: source)
-        expected = dict(rendered.meta) if rendered else {}
-        date = receipt.notes.get("pub_date", found.meta.get("PubDate", ""))
-        expected["PubDate"] = date
-        problems = [
-            Problem(
-                "title" if name == "ArticleTitle" else "text", f"<meta {name}>: {found.meta.get(name)!r}", fatal=False
-            )
-            for name, value in expected.items()
-            if found.meta.get(name) != value
-        ]
-        if found.dates != (date,):
-            shown = "、".join(found.dates)
-            message = f"发布时间 / published: 应为 expected 「{date}」，实为 found 「{shown}」"
-            problems.append(Problem("text", message, fatal=False))
-        return problems
+        seen = sighting(self._tools, self._base, receipt, rendition)
+        if not seen.visible:
+            return seen
+        return replace(seen, problems=(*seen.problems, *self._look_further(receipt, rendition)))
 
     # undo
 

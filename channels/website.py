@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 
 from channels import article
 from channels.listing import NEWEST, Entry, Shelf
-from channels.static import BASE_URL, DIRECTORY, StaticChannel, hidden_folder, hidden_name, marker_of
+from channels.page import Column, rendition
+from channels.static import BASE_URL, DIRECTORY, StaticChannel
 from sync.clock import instant
-from sync.compare import differences
-from sync.contract import Capabilities, Place, Probe, Reveal, Setting, Tools, Unsupported
-from sync.model import Asset, AssetRole, BadInput, Edition, Key, MetaValue, Outlet, Rendition, canonical_bytes, sha256
+from sync.contract import Capabilities, Place, Probe, Reveal, Setting, Tools
+from sync.model import BadInput, Edition, Key, Outlet, Rendition, sha256
 from sync.render import CHINA
 
 STYLE = "assets/site.css"
@@ -124,92 +124,20 @@ class WebsiteChannel(StaticChannel):
         return f"{self._base}/{_path(edition, key)}"
 
     def render(self, edition: Edition, place: Place) -> Rendition:
-        """The whole page, with a mark where the time of publication will stand. Raises Unsupported."""
-        key, path = place.key, _path(edition, place.key)
         _, usual, column_type = KINDS.get(edition.text("kind"), KINDS["news"])
-        column = edition.text("column").strip() or usual
-        source = edition.text("source").strip() or self._site.name
-        mark = f"published-{sha256(f'mark {key.token}'.encode())[:16]}"  # no author can write it into a text
-        paths = {
-            a.digest: f"assets/{hidden_folder(key)}/{hidden_name(key, a.digest, a.media_type)}" for a in edition.assets
-        }
-
-        def beside(asset: Asset) -> str:
-            return f"../{paths[asset.digest]}"
-
-        told = article.facts(edition, source, column)
-        enclosed = article.enclosures(edition, beside)
-        shown = article.must_show(edition, told, beside, enclosed, article.ATTACHMENTS)
-        page = self._tools.pages.render(
-            "website/article.html",
+        name = edition.text("column").strip() or usual
+        return rendition(
+            self._tools.pages,
+            self._base,
+            edition,
+            place,
+            template="website/article.html",
+            path=_path(edition, place.key),
+            column=Column(name, slug_of(name), column_type, f"{self._site.name}发布的{name}"),
+            source=edition.text("source").strip() or self._site.name,
+            heading=article.ATTACHMENTS,
             site=self._site,
-            root="../",
-            lang=edition.text("language") or "zh-CN",
-            meta=self._meta(edition, key, paths, column, column_type, source, mark),
-            canonical=place.canonical or f"{self._base}/{path}",
-            column=column,
-            slug=slug_of(column),
-            title=edition.title,
-            subtitle=edition.text("subtitle").strip(),
-            facts=told,
-            published=article.PUBLISHED,
-            date=mark,
-            body=article.dressed(edition, beside),
-            enclosures=enclosed,
-            attachments=article.ATTACHMENTS,
         )
-        by_path = {f"../{path}": digest for digest, path in paths.items()}
-        found = article.read(page.encode(), lambda source: by_path.get(source, source))
-        apart = differences(shown, found.seen if found else ())
-        if apart:
-            raise Unsupported(f"页面与稿件不一致 · the page does not show the item: {apart[0].message}")
-        entry = {
-            "title": edition.title,
-            "column": column,
-            "slug": slug_of(column),
-            "kind": edition.text("kind"),
-            "summary": edition.text("summary"),
-            "source": source,
-            "number": edition.text("document_no"),
-        }
-        fields = {
-            "path": path,
-            "published_mark": mark,
-            "assets": canonical_bytes(paths).decode(),
-            "entry": canonical_bytes(entry).decode(),
-        }
-        return Rendition(edition.title, page, fields, edition.assets, shown)
-
-    def _meta(
-        self,
-        edition: Edition,
-        key: Key,
-        paths: Mapping[str, str],
-        column: str,
-        column_type: str,
-        source: str,
-        mark: str,
-    ) -> list[tuple[str, str]]:
-        """The column and article groups of the norm's meta tags, and the mark by which a probe knows the page."""
-        picture = next(
-            (a for role in (AssetRole.IMAGE, AssetRole.COVER) for a in edition.assets if a.role is role), None
-        )
-        tags = [
-            ("ColumnName", column),
-            ("ColumnDescription", f"{self._site.name}发布的{column}"),
-            ("ColumnKeywords", f"{column},{self._site.name}"),
-            ("ColumnType", column_type),
-            ("ArticleTitle", edition.title),
-            ("PubDate", mark),
-            ("ContentSource", source),
-            ("Keywords", _commas(edition.metadata.get("keywords", ""))),
-            ("Author", edition.text("author") or edition.text("editor")),
-            ("Description", edition.text("summary")),
-            ("Image", f"{self._base}/{paths[picture.digest]}" if picture else ""),
-            ("Url", f"{self._base}/{_path(edition, key)}"),
-            ("tongfa-delivery", marker_of(key)),
-        ]
-        return [(name, content) for name, content in tags if content]
 
     # what StaticChannel asks for
 
@@ -251,10 +179,6 @@ def contrast_with_white(colour: str) -> float:
 
 def _path(edition: Edition, key: Key) -> str:
     return f"{KINDS.get(edition.text('kind'), KINDS['news'])[0]}/{key.token[:12]}.html"
-
-
-def _commas(value: MetaValue) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _instant(date: str) -> int:

@@ -40,7 +40,7 @@ class Answer:
             raise Misbehaved(f"an HTML page came with status {self.status} where JSON was expected")
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):  # a body of nothing but brackets is nested too deep
             raise Misbehaved(f"status {self.status} came with a body that is not JSON") from None
 
 

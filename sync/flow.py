@@ -20,23 +20,43 @@ class IllegalMove(Exception):
 
 
 class D(StrEnum):
-    """States of a delivery; each comment says who moves it on, also if that one dies."""
+    """States of a delivery; `NEXT_MOVE` says who moves each on."""
 
-    PLANNED = "planned"  # a prepare worker; the due row stays until someone does
-    RENDERED = "rendered"  # the same worker, next; otherwise whoever finds the due row
-    PREPARING = "preparing"  # its worker's answer; after its death a probe
-    PREPARED = "prepared"  # the release process, at the commit of the release
-    DISCARDING = "discarding"  # its worker's answer; discarding is repeated, it is harmless
-    RELEASING = "releasing"  # the settled answer; after death or doubt a probe
-    ACCEPTED = "accepted"  # polls of the outlet's job
-    RELEASED = "released"  # anonymous reads until one shows it as approved
-    VERIFIED = "verified"  # nobody: the end
-    CLOSED = "closed"  # nobody: a person ended it
-    WITHDRAWING = "withdrawing"  # an anonymous read that finds nothing
-    WITHDRAWN = "withdrawn"  # nobody: the end
-    UNRESOLVED = "unresolved"  # a person, by what they found at the outlet
-    FAILED = "failed"  # a person: retry or drop
-    CANCELLED = "cancelled"  # nobody: the end
+    PLANNED = "planned"
+    RENDERED = "rendered"
+    PREPARING = "preparing"
+    PREPARED = "prepared"
+    DISCARDING = "discarding"
+    RELEASING = "releasing"
+    ACCEPTED = "accepted"
+    RELEASED = "released"
+    VERIFIED = "verified"
+    CLOSED = "closed"
+    WITHDRAWING = "withdrawing"
+    WITHDRAWN = "withdrawn"
+    UNRESOLVED = "unresolved"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+# Who moves a delivery on, also if the first one dies.
+NEXT_MOVE: dict[D, str] = {
+    D.PLANNED: "a prepare worker; the due row stays until someone does",
+    D.RENDERED: "the same worker, next; otherwise whoever finds the due row",
+    D.PREPARING: "its worker's answer; after its death a probe",
+    D.PREPARED: "the release process, at the commit of the release",
+    D.DISCARDING: "its worker's answer; discarding is repeated, it is harmless",
+    D.RELEASING: "the settled answer; after death or doubt a probe",
+    D.ACCEPTED: "polls of the outlet's job",
+    D.RELEASED: "anonymous reads until one shows it as approved",
+    D.VERIFIED: "nobody: the end",
+    D.CLOSED: "nobody: a person ended it",
+    D.WITHDRAWING: "an anonymous read that finds nothing",
+    D.WITHDRAWN: "nobody: the end",
+    D.UNRESOLVED: "a person, by what they found at the outlet",
+    D.FAILED: "a person: retry or drop",
+    D.CANCELLED: "nobody: the end",
+}
 
 
 class E(StrEnum):
@@ -105,12 +125,22 @@ ENDED = frozenset(state for state, moves in TABLE.items() if not moves)
 class R(StrEnum):
     """States of a release."""
 
-    OPEN = "open"  # prepare workers make its deliveries ready
-    READY = "ready"  # the release process commits it at the instant
-    COMMITTED = "committed"  # point of no return: only forward from here
-    RELEASED = "released"  # every delivery public, or closed by a person
-    HELD = "held"  # a person: resume or cancel
+    OPEN = "open"
+    READY = "ready"
+    COMMITTED = "committed"
+    RELEASED = "released"
+    HELD = "held"
     CANCELLED = "cancelled"
+
+
+RELEASE_NEXT_MOVE: dict[R, str] = {
+    R.OPEN: "prepare workers make its deliveries ready",
+    R.READY: "the release process commits it at the instant",
+    R.COMMITTED: "point of no return: only forward from here",
+    R.RELEASED: "every delivery public, or closed by a person",
+    R.HELD: "a person: resume or cancel",
+    R.CANCELLED: "nobody: the end; hidden drafts are removed",
+}
 
 
 class RE(StrEnum):

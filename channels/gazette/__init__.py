@@ -8,20 +8,19 @@ byte for byte the one that was prepared. Knows the norm's rule on who may publis
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import urlsplit
 
 from channels import article
-from channels.gazette import pdf
-from channels.gazette.markup import Picture, Writer, expected_text, literal, squeezed, words
+from channels.gazette import pdf, printed
 from channels.listing import Shelf
-from channels.static import BASE_URL, DIRECTORY, StaticChannel, hidden_folder, hidden_name, marker_of
-from sync.compare import differences
+from channels.names import hidden_folder, hidden_name
+from channels.page import Column, asset_paths, rendition
+from channels.static import BASE_URL, DIRECTORY, StaticChannel
 from sync.contract import Capabilities, Place, Probe, Receipt, Rejected, Reveal, Setting, Tools, Unsupported
-from sync.model import Asset, BadInput, Edition, Key, Outlet, Problem, Rendition, Token, canonical_bytes, sha256
+from sync.model import BadInput, Edition, Key, Outlet, Problem, Rendition, sha256
 
 STYLE = "assets/gazette.css"
 THEME = "#8f1d1d"
@@ -30,10 +29,7 @@ SLUG = "gazette"
 PUBLISHERS = ("state", "province", "city", "county")
 SUBMITTERS = ("township", "subdistrict", "department")
 FILES = ("文件", "Files")
-PDF_KIND = "PDF"
 PDF_SIZE = "PDF/A-2a · PDF/UA-1"
-DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
-PICTURES = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +39,6 @@ class Gazette:
     name: str
     domain: str
     style: str
-
-
-@dataclass(frozen=True, slots=True)
-class Printed:
-    """An item ready for the typesetter: the source, its files by name, and the text that must come out."""
-
-    source: str
-    files: Mapping[str, str]  # name → digest
-    text: str
 
 
 class GazetteChannel(StaticChannel):
@@ -101,156 +88,40 @@ class GazetteChannel(StaticChannel):
         if self._prints and not any(problem.fatal for problem in found):
             trial = Key("check", "check")
             try:
-                self._pdf(self._printed(edition, trial))
+                printed.made(self._printed(edition, trial), self._tools.blob)
             except (Unsupported, Rejected) as error:
                 found.append(Problem("body", str(error)))
         return found
 
     def render(self, edition: Edition, place: Place) -> Rendition:
-        """The page, with a mark for the date, and the source of the PDF. Raises Unsupported."""
-        key, path = place.key, _path(place.key)
-        source = edition.text("source").strip() or edition.text("issuing_body").strip() or self._gazette.name
-        column = edition.text("column").strip() or self._gazette.name
-        mark = f"published-{sha256(f'mark {key.token}'.encode())[:16]}"
-        paths = self._paths(edition, key)
-
-        def beside(asset: Asset) -> str:
-            return f"../{paths[asset.digest]}"
-
-        told = article.facts(edition, source, column)
-        enclosed = article.enclosures(edition, beside)
-        fields = {
-            "path": path,
-            "published_mark": mark,
-            "assets": canonical_bytes(paths).decode(),
-            "entry": canonical_bytes(
-                {
-                    "title": edition.title,
-                    "column": self._gazette.name,
-                    "slug": SLUG,
-                    "kind": edition.text("kind"),
-                    "summary": edition.text("summary"),
-                    "source": source,
-                    "number": edition.text("document_no"),
-                }
-            ).decode(),
-        }
+        """The page, and the source of the PDF that it links. Raises Unsupported."""
+        enclosed, fields = [], {}
         if self._prints:
-            printed = self._printed(edition, key)
-            own = article.Enclosure(f"{edition.title}.pdf", PDF_KIND, PDF_SIZE, f"../{_pdf_path(key)}")
-            enclosed = (own, *enclosed)
-            fields |= {
-                "pdf": _pdf_path(key),
-                "pdf_source": printed.source,
-                "pdf_files": canonical_bytes(printed.files).decode(),
-                "pdf_text": printed.text,
-            }
-        shown = article.must_show(edition, told, beside, enclosed, FILES)
-        page = self._tools.pages.render(
-            "gazette/item.html",
+            item, path = self._printed(edition, place.key), _pdf_path(place.key)
+            enclosed.append(article.Enclosure(f"{edition.title}.pdf", "PDF", PDF_SIZE, f"../{path}"))
+            fields = {"pdf": path, "pdf_source": item.source, "pdf_files": item.listed(), "pdf_text": item.text}
+        name = self._gazette.name
+        source = edition.text("source").strip() or edition.text("issuing_body").strip() or name
+        return rendition(
+            self._tools.pages,
+            self._base,
+            edition,
+            place,
+            template="gazette/item.html",
+            path=_path(place.key),
+            column=Column(name, SLUG, "政策文件", f"{name}刊登的文件"),
+            source=source,
+            heading=FILES,
+            enclosed=enclosed,
+            fields=fields,
             gazette=self._gazette,
-            root="../",
-            lang=edition.text("language") or "zh-CN",
-            meta=self._meta(edition, key, source, mark),
-            canonical=place.canonical or f"{self._base}/{path}",
-            title=edition.title,
-            subtitle=edition.text("subtitle").strip(),
-            facts=told,
-            published=article.PUBLISHED,
-            date=mark,
-            body=article.dressed(edition, beside),
-            enclosures=enclosed,
-            attachments=FILES,
         )
-        by_path = {f"../{path}": digest for digest, path in paths.items()}
-        found = article.read(page.encode(), lambda address: by_path.get(address, address))
-        apart = differences(shown, found.seen if found else ())
-        if apart:
-            raise Unsupported(f"页面与稿件不一致 · the page does not show the item: {apart[0].message}")
-        return Rendition(edition.title, page, fields, edition.assets, shown)
 
-    def _paths(self, edition: Edition, key: Key) -> dict[str, str]:
-        folder = f"assets/{hidden_folder(key)}"
-        return {a.digest: f"{folder}/{hidden_name(key, a.digest, a.media_type)}" for a in edition.assets}
-
-    def _meta(self, edition: Edition, key: Key, source: str, mark: str) -> list[tuple[str, str]]:
-        keywords = edition.metadata.get("keywords", "")
-        tags = [
-            ("ColumnName", self._gazette.name),
-            ("ColumnDescription", f"{self._gazette.name}刊登的文件"),
-            ("ColumnKeywords", f"{self._gazette.name},公报"),
-            ("ColumnType", "政策文件"),
-            ("ArticleTitle", edition.title),
-            ("PubDate", mark),
-            ("ContentSource", source),
-            ("Keywords", ",".join(keywords) if isinstance(keywords, tuple) else str(keywords)),
-            ("Author", edition.text("author") or edition.text("editor")),
-            ("Description", edition.text("summary")),
-            ("Url", f"{self._base}/{_path(key)}"),
-            ("tongfa-delivery", marker_of(key)),
-        ]
-        return [(name, content) for name, content in tags if content]
-
-    # the printed item
-
-    def _printed(self, edition: Edition, key: Key) -> Printed:
-        """The source of the PDF and the text it must show. Raises Unsupported."""
-        root = article.parsed(edition.body)
-        paths = self._paths(edition, key)
-        files: dict[str, str] = {}
-
-        def picture(address: str) -> Picture:
-            asset = article.asset_of(edition, address)
-            if asset.media_type not in PICTURES:
-                raise Unsupported(f"公报不支持这种图片 · a picture of this kind cannot be printed: {asset.name}")
-            name = f"{asset.digest[:24]}.{PICTURES[asset.media_type]}"
-            files[name] = asset.digest
-            return Picture(name, asset.alt or asset.name)
-
-        def link(address: str) -> str:
-            if not address.startswith("asset:"):
-                return address
-            return f"{self._base}/{paths[article.asset_of(edition, address).digest]}"
-
-        under_title = [part for name in ("subtitle", "document_no") if (part := edition.text(name).strip())]
-        enclosed = article.enclosures(edition, lambda asset: f"{self._base}/{paths[asset.digest]}")
-        attached = [f"{'附件：' if n == 1 else ''}{n}. " for n in range(1, len(enclosed) + 1)]
-        signed = [
-            part for part in (edition.text("issuing_body").strip(), _in_words(edition.text("written_on"))) if part
-        ]
-        keywords = edition.metadata.get("keywords", ())
-        body = expected_text(root)
-        if signed and body.endswith(squeezed("".join(signed))):
-            signed = []  # the text carries its own signature
-        day = DAY.fullmatch(edition.text("written_on"))
-        language, _, region = (edition.text("language") or "zh-CN").partition("-")
-        source = self._tools.pages.render(
-            "gazette/item.typ",
-            title=literal(edition.title),
-            author=literal(edition.text("issuing_body") or edition.text("source") or self._gazette.name),
-            keywords=f"({''.join(literal(k) + ',' for k in keywords)})" if isinstance(keywords, tuple) else "()",
-            date=[int(part) for part in day.groups()] if day else [1970, 1, 1],
-            lang=literal(language),
-            region=literal(region) if region else "none",
-            under_title=[literal(part) for part in under_title],
-            body=Writer(picture, link).body(root),
-            attached=[
-                f"{words(mark)}#link({literal(one.path)})[{words(one.name)}]"
-                for mark, one in zip(attached, enclosed, strict=True)
-            ],
-            signed=[literal(part) for part in signed],
+    def _printed(self, edition: Edition, key: Key) -> printed.Printed:
+        paths = asset_paths(edition, key)
+        return printed.item(
+            edition, lambda asset: f"{self._base}/{paths[asset.digest]}", self._gazette.name, self._tools.pages
         )
-        listed = "".join(mark + one.name for mark, one in zip(attached, enclosed, strict=True))
-        text = squeezed("".join([edition.title, *under_title])) + body + squeezed(listed + "".join(signed))
-        return Printed(source, files, text)
-
-    def _pdf(self, printed: Printed) -> bytes:
-        """The PDF, once its text was read back. Raises Unsupported; Rejected when it does not say the same."""
-        made = pdf.compiled(printed.source, {name: self._tools.blob(d) for name, d in printed.files.items()})
-        apart = _text_problem(printed.text, pdf.text_of(made))
-        if apart:
-            raise Rejected(f"PDF 与稿件不一致 · the PDF does not show the item: {apart.message}")
-        return made
 
     # what StaticChannel asks for
 
@@ -266,8 +137,8 @@ class GazetteChannel(StaticChannel):
         fields = rendition.fields
         if "pdf" not in fields:
             return {}
-        printed = Printed(fields["pdf_source"], json.loads(fields["pdf_files"]), fields["pdf_text"])
-        return {fields["pdf"]: self._pdf(printed)}
+        item = printed.Printed(fields["pdf_source"], json.loads(fields["pdf_files"]), fields["pdf_text"])
+        return {fields["pdf"]: printed.made(item, self._tools.blob)}
 
     def _look_further(self, receipt: Receipt, rendition: Rendition) -> tuple[Problem, ...]:
         """The PDF as a reader gets it: the prepared bytes, and the item's text."""
@@ -277,12 +148,12 @@ class GazetteChannel(StaticChannel):
         answer = self._tools.http.read(f"{self._base}/{path}")
         if answer.status != 200:
             return (Problem("link", f"PDF: HTTP {answer.status}", fatal=False),)
-        prepared, found = receipt.notes.get(f"sha256 {path}", ""), sha256(answer.body)
+        expected, found = receipt.notes.get(f"sha256 {path}", ""), sha256(answer.body)
         problems = []
-        if prepared != found:
-            message = f"PDF 内容变了 / PDF altered: sha256 {prepared[:16]}… → {found[:16]}…"
+        if expected != found:
+            message = f"PDF 内容变了 / PDF altered: sha256 {expected[:16]}… → {found[:16]}…"
             problems.append(Problem("link", message, fatal=False))
-        apart = _text_problem(rendition.fields["pdf_text"], pdf.text_of(answer.body))
+        apart = printed.text_problem(rendition.fields["pdf_text"], pdf.text_of(answer.body))
         return tuple([*problems, apart] if apart else problems)
 
     def _lists(self, shelf: Shelf) -> Iterator[tuple[str, str]]:
@@ -298,14 +169,3 @@ def _path(key: Key) -> str:
 
 def _pdf_path(key: Key) -> str:
     return f"files/{hidden_folder(key)}/{hidden_name(key, 'pdf', 'application/pdf')}"
-
-
-def _in_words(day: str) -> str:
-    """`2026-11-20` → `2026年11月20日`, without leading zeros; any other text as it is."""
-    found = DAY.fullmatch(day.strip())
-    return f"{int(found[1])}年{int(found[2])}月{int(found[3])}日" if found else day.strip()
-
-
-def _text_problem(expected: str, seen: str) -> Problem | None:
-    apart = differences((Token("text", expected),), (Token("text", seen),))
-    return Problem("text", f"PDF {apart[0].message}", fatal=False) if apart else None

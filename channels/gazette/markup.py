@@ -89,6 +89,8 @@ class Writer:
                 return "\n".join(self._standing(image) for image in element.iterchildren("img"))
             case "p":
                 return f"#par[{self._inline(element)}]"
+            case "h2" | "h3" | "h4" if not normal("".join(str(part) for part in element.itertext())):
+                return f"#par[{self._inline(element)}]"  # PDF/UA knows no heading without words
             case "h2" | "h3" | "h4" as tag:
                 self._level = min(int(tag[1]), self._level + 1)
                 return f"#titled({self._level}, {literal(tag)})[{self._inline(element)}]"

@@ -266,7 +266,9 @@ class StatusCalls:
         )
         title = escape(f"{status.account.name}: {status.text[:40]}")
         return HTMLResponse(
-            f'<!doctype html><html><head><meta charset="utf-8"><title>{title}</title></head><body>'
+            f'<!doctype html><html><head><meta charset="utf-8"><title>{title}</title>'
+            "<style>body{max-width:40rem;margin:2rem auto;font-family:sans-serif}img{max-width:100%}</style></head>"
+            "<body>"
             f'<article lang="{escape(status.language)}">{shown["content"]}{pictures}</article></body></html>'
         )
 

@@ -327,4 +327,7 @@ def serve(build: Build, argv: Sequence[str]) -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=2,
     )
-    _Server(config, given.home, address).run(sockets=[listener])
+    try:
+        _Server(config, given.home, address).run(sockets=[listener])
+    finally:
+        (given.home / "address").unlink(missing_ok=True)

@@ -77,7 +77,9 @@ def page(title: str, author: str, content: str, source_url: str, account: str) -
     return f"""<!DOCTYPE html>
 <html><head><meta charset="utf-8"><title></title>
 <meta property="og:title" content="{escape(title)}"><meta property="og:type" content="article">
-<style>.rich_media_content{{overflow:hidden}}</style></head>
+<style>.rich_media_content{{overflow:hidden}} body{{margin:0;font-family:sans-serif}}
+.rich_media_inner{{max-width:677px;margin:0 auto;padding:20px 16px}} .rich_media_title{{font-size:22px}}
+.rich_media_content img{{max-width:100%}}</style></head>
 <body id="activity-detail" class="zh_CN wx_wap_page">
 <div id="js_top_ad_area" class="top_banner"></div>
 <div class="rich_media"><div class="rich_media_inner"><div id="img-content" class="rich_media_wrp">
@@ -88,7 +90,10 @@ def page(title: str, author: str, content: str, source_url: str, account: str) -
 <a href="javascript:void(0);" class="wx_tap_link" id="js_name">{escape(account)}</a>
 <em id="publish_time" class="rich_media_meta rich_media_meta_text"></em></div>
 <div class="rich_media_content js_underline_content" id="js_content" style="visibility: hidden;">{content}</div>
-<script type="text/javascript">var first_sceen__time = (+new Date());</script>
+<script type="text/javascript">var first_sceen__time = (+new Date());
+document.getElementById("js_content").style.visibility = "visible";
+document.querySelectorAll("#js_content img[data-src]").forEach(function (one) {{
+one.src = one.dataset.src; }});</script>
 </div>{original if source_url else ""}
 <div id="js_pc_qr_code" class="qr_code_pc_outer"><p>微信扫一扫<br>关注该公众号</p></div></div></div>
 <div class="weui-dialog"><p>预览时标签不可点</p></div>

@@ -26,7 +26,7 @@ from sync.supervise import Supervisor
 FINDINGS = 7
 SAMPLE = ROOT / "templates" / "sample" / "xiangcun-gongjiao.md"
 DEMO = {
-    "demo-site": ("website", {"site_name": "清河镇人民政府"}),
+    "demo-site": ("website", {"site_name": "清溪镇人民政府"}),
     "demo-wechat": ("wechat", {}),
     "demo-mastodon": ("mastodon", {}),
     "demo-gazette": ("gazette", {}),

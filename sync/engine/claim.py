@@ -22,6 +22,7 @@ from sync.model import Problem
 from sync.store import deliveries, releases
 from sync.store.tables import Record
 
+WATCHERS_LEAD = SECOND // 2  # µs before the instant that the readers are called together; they read after it
 AGAIN = 5 * SECOND  # µs until an outlet that could not be armed is tried again; longer the longer it lasts
 
 
@@ -68,11 +69,12 @@ class Claim:
                 told = {"release_at": iso(release_at), "fire_at": iso(fire_at), "clock": evidence}
                 values = {"release_at": release_at, "committed_at": now, "evidence": evidence, "overdue_at": None}
                 releases.move(connection, joined, RE.COMMITTED, at=now, actor=ctx.actor, detail=told, **values)
+            watch_from = max(now, fire_at - WATCHERS_LEAD)
             moved = {}
             for one in armed:
                 row = self.rows[one]
                 told = {"worker": ctx.actor, "attempt": row.attempts + 1, "fire_at": iso(fire_at)}
-                values = {"fire_at": fire_at, "attempts": row.attempts + 1, "duty": "verify", "due_at": fire_at}
+                values = {"fire_at": fire_at, "attempts": row.attempts + 1, "duty": "verify", "due_at": watch_from}
                 moved[one] = deliveries.move(
                     connection, row, E.RELEASE_BEGUN, at=now, actor=ctx.actor, detail=told, **values
                 )

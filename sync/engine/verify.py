@@ -22,6 +22,7 @@ from sync.store import deliveries, items, outlets
 from sync.store.tables import Record
 
 CLOSE_WATCH = 2.0  # seconds of reads in a row
+AFTER_SHOTS = 0.005  # seconds after the instant: the first reads do not compete with the shots for a processor
 BETWEEN_READS = 0.05  # seconds
 AGAIN = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800)  # seconds; the last repeats
 READ_SHIELD = 8 * SECOND  # nobody else starts watching the same row for so long
@@ -64,6 +65,8 @@ def _watch(ctx: Context, row: Record) -> Watched:
         edition, _ = items.get(connection, row.item, row.revision)
     channel, key, nap = ctx.channel(outlet), Key(installation, row.id), threading.Event()
     foreseen = _foreseen(row, channel.address(edition, key))
+    if row.fire_at is not None:
+        nap.wait(max(0.0, (row.fire_at - ctx.clock.now()) / SECOND + AFTER_SHOTS))
     ends = ctx.clock.boottime() + CLOSE_WATCH
     unseen_after: int | None = row.visible_after
     why = ""

@@ -122,6 +122,7 @@ class Server:
 @contextmanager
 def server(module: str, home: Path) -> Iterator[Server]:
     """The sandbox `module` as a process of its own, for the time of the block."""
+    (home / "address").unlink(missing_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-m", module, "--port", "0", "--home", str(home)],
         cwd=ROOT,

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from channels.article import parsed
-from channels.gazette import GazetteChannel, pdf
+from channels.gazette import GazetteChannel, pdf, printed
 from channels.gazette.markup import Picture, Writer, expected_text, squeezed
 from sync.compare import tokens
 from sync.contract import Place, Prepared, Receipt, Rejected, Unauthorised, Unsupported
@@ -43,10 +43,10 @@ def channel(**changed: str) -> GazetteChannel:
 
 
 @pytest.fixture(scope="module")
-def printed() -> bytes:
+def content() -> bytes:
     """The PDF of the full edition."""
     made = channel()
-    return made._pdf(made._printed(TEXT, KEY))
+    return printed.made(made._printed(TEXT, KEY), BLOBS.__getitem__)
 
 
 def poppler(program: str, content: bytes, tmp_path: Path, *options: str, to: str = "") -> str:
@@ -57,10 +57,10 @@ def poppler(program: str, content: bytes, tmp_path: Path, *options: str, to: str
     return subprocess.run([program, *options, str(file), *ends], capture_output=True, text=True, check=True).stdout
 
 
-def test_pdftotext_finds_the_whole_item_and_every_table_cell(printed: bytes, tmp_path: Path) -> None:
+def test_pdftotext_finds_the_whole_item_and_every_table_cell(content: bytes, tmp_path: Path) -> None:
     """The text within the body grid is the item's, character by character in order; page numbers stand outside."""
     inside = ("-raw", "-x", "60", "-y", "90", "-W", "475", "-H", "680")  # points from the top left: the body grid
-    found = squeezed(poppler("pdftotext", printed, tmp_path, *inside, to="-"))
+    found = squeezed(poppler("pdftotext", content, tmp_path, *inside, to="-"))
     assert found == channel()._printed(TEXT, KEY).text
     for cell in (token.value for token in tokens(TEXT.body) if token.kind == "cell"):
         assert squeezed(cell) in found
@@ -80,29 +80,29 @@ def test_the_expected_text_holds_every_word_of_the_edition() -> None:
 def test_cells_that_span_rows_keep_their_place(tmp_path: Path) -> None:
     """In the tagged order a cell over two rows is read with its first row."""
     made = channel()
-    content = made._pdf(made._printed(edition(), KEY))
+    content = printed.made(made._printed(edition(), KEY), BLOBS.__getitem__)
     assert "茶场07:0111:4107:0209:2211:42" in pdf.text_of(content)
     assert sorted(
         squeezed(poppler("pdftotext", content, tmp_path, "-raw", to="-")).replace("—1—", "").replace("—2—", "")
     ) == sorted(made._printed(edition(), KEY).text)
 
 
-def test_fonts_are_embedded_subsets_of_a_chinese_font(printed: bytes, tmp_path: Path) -> None:
+def test_fonts_are_embedded_subsets_of_a_chinese_font(content: bytes, tmp_path: Path) -> None:
     """pdffonts: every font embedded, subset, with a map to Unicode."""
-    rows = poppler("pdffonts", printed, tmp_path).splitlines()[2:]
+    rows = poppler("pdffonts", content, tmp_path).splitlines()[2:]
     assert any("NotoSerifCJKsc" in row for row in rows)
     for row in rows:
         assert re.match(r"[A-Z]{6}\+", row)
         assert row.split()[-5:-2] == ["yes", "yes", "yes"]
 
 
-def test_the_file_states_its_standards_title_language_and_author(printed: bytes, tmp_path: Path) -> None:
+def test_the_file_states_its_standards_title_language_and_author(content: bytes, tmp_path: Path) -> None:
     """PDF/A-2a and PDF/UA-1 are claimed; what a screen reader needs is there."""
-    said = poppler("pdfinfo", printed, tmp_path)
+    said = poppler("pdfinfo", content, tmp_path)
     assert re.search(r"Tagged: +yes", said)
     assert re.search(r"Page size: +595\.\d+ x 841\.\d+ pts \(A4\)", said)
     assert re.search(r"Encrypted: +no", said)
-    metadata = poppler("pdfinfo", printed, tmp_path, "-meta")
+    metadata = poppler("pdfinfo", content, tmp_path, "-meta")
     assert "<pdfaid:part>2</pdfaid:part>" in metadata
     assert "<pdfaid:conformance>A</pdfaid:conformance>" in metadata
     assert "<pdfuaid:part>1</pdfuaid:part>" in metadata
@@ -112,15 +112,18 @@ def test_the_file_states_its_standards_title_language_and_author(printed: bytes,
     assert str(read.trailer["/Root"]["/Lang"]).lower() == "zh-cn"  # type: ignore[index]
 
 
-def test_the_same_rendition_gives_the_same_bytes(printed: bytes) -> None:
+def test_the_same_rendition_gives_the_same_bytes(content: bytes) -> None:
     """No clock and no chance in the file."""
     made = channel()
-    assert hashlib.sha256(made._pdf(made._printed(TEXT, KEY))).digest() == hashlib.sha256(printed).digest()
+    assert (
+        hashlib.sha256(printed.made(made._printed(TEXT, KEY), BLOBS.__getitem__)).digest()
+        == hashlib.sha256(content).digest()
+    )
 
 
-def test_pictures_have_their_alternative_text(printed: bytes, tmp_path: Path) -> None:
+def test_pictures_have_their_alternative_text(content: bytes, tmp_path: Path) -> None:
     """The picture is in the file, and so are the words for those who cannot see it."""
-    assert len(poppler("pdfimages", printed, tmp_path, "-list").splitlines()) == 3
+    assert len(poppler("pdfimages", content, tmp_path, "-list").splitlines()) == 3
     read = pypdf.PdfReader(tmp_path / "item.pdf")
     size = read.trailer["/Size"]
     assert isinstance(size, int)
@@ -139,7 +142,7 @@ def test_the_body_grid_holds_22_lines_of_28_characters(tmp_path: Path) -> None:
     text = edition(
         body=f"<p>{'一二三四五六七八九十百千万亿' * 100}</p>", document_no="", issuing_body="", written_on=""
     )
-    content = made._pdf(made._printed(text, KEY))
+    content = printed.made(made._printed(text, KEY), BLOBS.__getitem__)
     page = poppler("pdftotext", content, tmp_path, "-f", "2", "-l", "2", to="-").split()
     lines = [line for line in page if len(line) > 5]
     assert [len(line) for line in lines] == [28] * 22
@@ -195,7 +198,7 @@ def test_nothing_but_the_given_files_can_be_read() -> None:
     item = edition(
         title='#read("/etc/passwd") "\\', body="<p>#read(&quot;x&quot;) *a* _b_ $c$ `d` [e] // f /* g */ \\ @h ~</p>"
     )
-    assert "#read(" in pdf.text_of(made._pdf(made._printed(item, KEY)))
+    assert "#read(" in pdf.text_of(printed.made(made._printed(item, KEY), BLOBS.__getitem__))
 
 
 def test_a_template_that_drops_text_never_gets_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +212,7 @@ def test_a_template_that_drops_text_never_gets_out(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Writer, "_table", dropping)
     assert any(problem.fatal for problem in made.check(TEXT))
     with pytest.raises(Rejected):
-        made._pdf(made._printed(TEXT, KEY))
+        printed.made(made._printed(TEXT, KEY), BLOBS.__getitem__)
 
 
 def test_the_pdf_is_hidden_until_the_release_and_linked_after(gazette: StaticBench) -> None:

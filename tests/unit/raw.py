@@ -24,12 +24,14 @@ class Raw:
         self._tls = tls
         self._threads: list[threading.Thread] = []
         self._open: list[socket.socket] = []
+        self._accepting = threading.Thread(target=self._accept)
+        self._accepting.start()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def run(self) -> None:
+    def _accept(self) -> None:
         while True:
             try:
                 connection, _ = self._listener.accept()
@@ -68,9 +70,10 @@ class Raw:
             connection.shutdown(socket.SHUT_RD)  # wakes its thread, which closes it
 
     def stop(self) -> None:
-        self.hang_up()
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(10)
         self._listener.close()
+        self.hang_up()
         for thread in self._threads:
             thread.join(10)
 
@@ -78,13 +81,10 @@ class Raw:
 @contextmanager
 def raw(*acts: Act, tls: ssl.SSLContext | None = None) -> Iterator[Raw]:
     server = Raw(list(acts), tls)
-    thread = threading.Thread(target=server.run)
-    thread.start()
     try:
         yield server
     finally:
         server.stop()
-        thread.join(10)
 
 
 def read_request(connection: socket.socket) -> bytes:

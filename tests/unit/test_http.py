@@ -150,8 +150,8 @@ def test_no_connection_is_try_later(http: Http) -> None:
 
 def test_html_where_json_was_expected_is_misbehaviour(http: Http) -> None:
     """A log-in page with status 200 is no success; nor is half a document."""
-    with raw(say(200, b"<html>", kind="text/html"), say(200, b'{"id":')) as server:
-        for _ in range(2):
+    with raw(say(200, b"<html>", kind="text/html"), say(200, b'{"id":'), say(200, b"[" * 90_000)) as server:
+        for _ in range(3):
             with pytest.raises(Misbehaved):
                 http.call("POST", server.url, creates=True).json()
 

@@ -1,0 +1,70 @@
+"""One anonymous read of a page of ours, compared with what was approved.
+
+Promises: the article, its pictures and attachments (byte for byte), its meta tags and its one date are
+all compared; addresses that the page should not have are not followed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from urllib.parse import urljoin
+
+from channels import article
+from sync.compare import differences
+from sync.contract import Receipt, Tools, TryLater
+from sync.model import Problem, Rendition, Sighting, Token, sha256
+
+
+def sighting(tools: Tools, base: str, receipt: Receipt, rendition: Rendition) -> Sighting:
+    """Read `receipt.url` as anybody would. `base`: address of the site, without a slash at its end.
+
+    404 and 410 say that it is not public. Raises TryLater for any other answer that is no page.
+    """
+    began = tools.now()
+    answer = tools.http.read(receipt.url)
+    ended = tools.now()
+    if answer.status in (404, 410):
+        return Sighting(False, began, ended)
+    if answer.status != 200:
+        raise TryLater(f"{receipt.url} answers {answer.status}")
+    paths: Mapping[str, str] = json.loads(rendition.fields["assets"])
+    files = {f"{base}/{path}": _read(tools, f"{base}/{path}") for path in paths.values()}
+
+    def picture(source: str) -> str:
+        address = urljoin(receipt.url, source)
+        return files.get(address, address)
+
+    found = article.read(answer.body, picture)
+    if found is None:
+        problem = Problem("text", "该地址没有文章内容 · there is no article at this address", fatal=False)
+        return Sighting(False, began, ended, (problem,))
+    problems = [*differences(rendition.shown, found.seen), *_head(receipt, rendition, found)]
+    for digest, path in paths.items():
+        if Token("image", digest) not in rendition.shown and files[f"{base}/{path}"] != digest:
+            problems.append(Problem("link", f"文件不一致 / file differs: {path}", fatal=False))
+    return Sighting(True, began, ended, tuple(problems))
+
+
+def _read(tools: Tools, address: str) -> str:
+    """The SHA-256 of what an anonymous reader gets there, or how it was refused."""
+    answer = tools.http.read(address)
+    return sha256(answer.body) if answer.status == 200 else f"HTTP {answer.status}"
+
+
+def _head(receipt: Receipt, rendition: Rendition, found: article.Article) -> list[Problem]:
+    """Meta tags as rendered, and one date everywhere: the one that was published."""
+    rendered = article.read(rendition.content.encode(), lambda source: source)
+    expected = dict(rendered.meta) if rendered else {}
+    date = receipt.notes.get("pub_date", found.meta.get("PubDate", ""))
+    expected["PubDate"] = date
+    problems = [
+        Problem("title" if name == "ArticleTitle" else "text", f"<meta {name}>: {found.meta.get(name)!r}", fatal=False)
+        for name, value in expected.items()
+        if found.meta.get(name) != value
+    ]
+    if found.dates != (date,):
+        shown = "、".join(found.dates)
+        message = f"发布时间 / published: 应为 expected 「{date}」，实为 found 「{shown}」"
+        problems.append(Problem("text", message, fatal=False))
+    return problems

@@ -1,0 +1,325 @@
+"""A whole installation in a temporary home, used as a user uses it: commands, `tongfa up`, sandbox outlets.
+
+    with running(folder) as installed:                              # four outlets, both workers live
+        item = write_item(folder / "item", "关于……的通告")
+        told = installed.run("publish", item, "--outlets", "site,wechat", "--at", soon(8), "--wait", "--json")
+        assert told.code == 0 and told.json["state"] == "released"
+        assert installed.copies("关于……的通告").keys() == {"site", "wechat"}    # by the outlets' own records
+
+What is asserted about outlets comes from the sandboxes' records and from files, never from our tables.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from PIL import Image, ImageDraw
+
+from sync.bootstrap import kind
+from sync.clock import SECOND, SystemClock, iso
+from sync.engine.report import release_report
+from sync.ownership import ProcessLock
+from sync.store.session import Store
+from tests.contract.bench import Server
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[2]
+TONGFA = Path(sys.executable).with_name("tongfa")
+FOUR = {"site": "website", "wechat": "wechat", "mastodon": "mastodon", "gazette": "gazette"}
+# So that what is in doubt is decided in seconds: the sandboxes do what they were asked at once, or in a second.
+QUICK = {"TONGFA_LANDS_WITHIN_S": "4"}
+PATIENCE = 60.0  # seconds; whatever is waited for and takes longer is broken
+# File times are those of the kernel's coarse clock, which lags by up to one tick.
+TICK = round(time.clock_getres(5) * SECOND)  # 5: CLOCK_REALTIME_COARSE
+
+BODY = """
+各村（社区），广大居民：
+
+自 **2026 年 12 月 1 日**起试运行，首班 06:30，票价 1 元。
+
+![12 路示意图](route.png)
+
+| 站点 | 第 1 班 | 第 2 班 |
+|---|---|---|
+| 镇政府 | 06:30 | 08:50 |
+| 茶场 | 07:01 | 09:21 |
+
+## 咨询
+
+1. 电话 0571-5550 0123。
+2. 特此通告。
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command came to. `pid`: the process it was."""
+
+    code: int
+    out: str
+    err: str
+    pid: int
+
+    @property
+    def json(self) -> Any:
+        """The one JSON document on stdout. Raises ValueError if there is anything else."""
+        return json.loads(self.out)
+
+
+@dataclass
+class Installation:
+    """One home, its environment, and the `tongfa up` that runs it, if it was started."""
+
+    home: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    _up: subprocess.Popen[bytes] | None = None
+
+    # commands
+
+    def run(self, *arguments: str | Path, timeout: float = 120, **env: str) -> Result:
+        """`tongfa ARGUMENTS…` as a process of its own, in the folder above the home."""
+        process = self._spawn(*arguments, **env)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            raise AssertionError(f"tongfa {arguments} still runs after {timeout} s: {out}{err}") from None
+        return Result(process.returncode, out, err, process.pid)
+
+    def add(self, outlets: Mapping[str, str], *options: str) -> None:
+        """Sandbox outlets: name → kind, with the same options for all. The first makes the home."""
+        commands = [("outlet", "add", name, "--kind", kind, *options) for name, kind in outlets.items()]
+        assert_done(self.run(*commands[0]))
+        rest = [self._spawn(*command) for command in commands[1:]]
+        for process in rest:
+            out, err = process.communicate(timeout=PATIENCE)
+            assert_done(Result(process.returncode, out, err, process.pid))
+
+    def report(self, release: str) -> dict[str, Any]:
+        """What `release show` prints, without the second that a new process takes."""
+        store = Store(f"sqlite:///{self.home / 'tongfa.sqlite3'}")
+        try:
+            with store.read() as connection:
+                return release_report(connection, kind, release)
+        finally:
+            store.engine.dispose()
+
+    def until(self, release: str, true: Callable[[dict[str, Any]], bool], seconds: float = PATIENCE) -> dict[str, Any]:
+        """The report as soon as `true` of it."""
+        return eventually(lambda: report if true(report := self.report(release)) else None, seconds)
+
+    def _spawn(self, *arguments: str | Path, **env: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [TONGFA, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.home.parent,
+            env=self._environment(env),
+        )
+
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TONGFA_")}
+        return {**inherited, "TONGFA_LANG": "en", "TONGFA_HOME": str(self.home), **self.env, **more}
+
+    # processes
+
+    def up(self) -> None:
+        """Start `tongfa up` in the background; returns when both workers live. It dies with this process."""
+        assert self._up is None, "it is up already"
+        argv = [sys.executable, "-I", "-S", str(ROOT / "sync" / "child.py"), str(os.getpid())]
+        log = self.home / "up.log"
+        before = log.read_bytes().count(b"is up") if log.exists() else 0
+        with log.open("ab") as output:
+            self._up = subprocess.Popen(
+                [*argv, str(TONGFA), "up", "--port", "0"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self.home.parent,
+                env=self._environment({}),
+            )
+        try:
+            self._wait_until_up(log, before)
+        except AssertionError:
+            self.kill()
+            raise
+
+    def _wait_until_up(self, log: Path, before: int) -> None:
+        def is_up() -> bool:
+            assert self._up is not None
+            assert self._up.poll() is None, f"tongfa up ended: {log.read_text()}"
+            return log.read_bytes().count(b"is up") > before
+
+        eventually(is_up)
+        eventually(lambda: self.workers("prepare") and self.workers("release"))
+
+    def down(self) -> int | None:
+        """Stop it as Ctrl-C does, and return its exit code; None when it did not run."""
+        if self._up is None:
+            return None
+        self._up.send_signal(signal.SIGTERM)
+        try:
+            return self._up.wait(30)
+        except subprocess.TimeoutExpired:
+            self._up.kill()
+            self._up.wait()
+            raise AssertionError("tongfa up does not stop") from None
+        finally:
+            self._up = None
+
+    def kill(self) -> None:
+        """`kill -9` of `tongfa up`; the kernel kills its workers and sandbox servers with it."""
+        assert self._up is not None
+        workers = [*self.workers("prepare"), *self.workers("release")]
+        self._up.kill()
+        self._up.wait()
+        self._up = None
+        eventually(lambda: not any(alive(pid) for pid in workers))
+
+    def workers(self, lane: str) -> list[int]:
+        """The living worker processes of a lane, by the locks they hold."""
+        return [holder.pid for holder in ProcessLock(self.home / "workers", "test").living(lane)]
+
+    def kill_worker(self, lane: str) -> int:
+        """`kill -9` of the one worker of a lane; returns the process that then no longer is."""
+        (pid,) = self.workers(lane)
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not alive(pid))
+        return pid
+
+    # outlets
+
+    def server(self, name: str) -> Server:
+        """A sandbox server: mastodon, wechat, or pages (website and gazette)."""
+        home = self.home / "sandbox" / name
+        return Server(home, (home / "address").read_text().strip())
+
+    def sandbox(self, server: str) -> str:
+        """The address of a sandbox server."""
+        return self.server(server).address
+
+    def record(self, server: str) -> list[dict[str, Any]]:
+        """All that this sandbox server received and did, from its file."""
+        return self.server(server).record()
+
+    def knob(self, server: str, fault: str, **parameters: object) -> None:
+        """Let a sandbox misbehave from now on: see `channels/sandbox/knobs.py` and each sandbox."""
+        self.server(server).knob(fault, **parameters)
+
+    def clear(self, *servers: str) -> None:
+        """Every knob of these sandbox servers is taken back; without a name, of all."""
+        for name in servers or [path.parent.name for path in (self.home / "sandbox").glob("*/address")]:
+            self.server(name).clear()
+
+    def served(self, outlet: str) -> Path:
+        """The folder that the web server shows of a website or gazette."""
+        return self.home / "sandbox" / "pages" / outlet / "www"
+
+    def copies(self, title: str) -> dict[str, list[int]]:
+        """Outlet → when each public copy of the item of this title appeared (µs UTC), by the outlets themselves.
+
+        Records of the sandboxes for accounts, change times of the files for static sites.
+        """
+        found: dict[str, list[int]] = {}
+        for server in (path.parent.name for path in (self.home / "sandbox").glob("*/address")):
+            for line in self.record(server):
+                shown = {"post_created": "text", "published": "title"}.get(line["effect"])
+                if line["applied"] and shown and str(line["detail"][shown]).split("\n")[0] == title:
+                    found.setdefault(line["account"], []).append(line["at"])
+        for page in (self.home / "sandbox").glob("pages/*/www/*/*.html"):
+            if f'<meta name="ArticleTitle" content="{title}">' in page.read_text():
+                found.setdefault(page.parts[-4], []).append(page.stat().st_ctime_ns // 1000)
+        return found
+
+
+@contextmanager
+def running(
+    folder: Path, *, outlets: Mapping[str, str] = FOUR, env: Mapping[str, str] = QUICK
+) -> Iterator[Installation]:
+    """An installation in `folder` with these sandbox outlets, up for the time of the block."""
+    installed = Installation(folder / "home", env)
+    installed.add(outlets)
+    installed.up()
+    try:
+        yield installed
+    finally:
+        code = installed.down()
+    assert code in (0, None), f"tongfa up ended with {code}: {(installed.home / 'up.log').read_text()}"
+
+
+def eventually(true: Callable[[], T | None], seconds: float = PATIENCE) -> T:
+    """What `true` returns, as soon as it is something. Fails when that takes longer."""
+    ends = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < ends, f"not within {seconds:g} s"
+        time.sleep(0.02)
+    return found
+
+
+def alive(pid: int) -> bool:
+    """A zombie counts as dead."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def now() -> int:
+    """µs UTC."""
+    return SystemClock().now()
+
+
+def soon(seconds: float) -> str:
+    """The instant so many seconds ahead, as `--at` takes it."""
+    return iso(now() + round(seconds * SECOND))
+
+
+def assert_done(result: Result) -> Result:
+    """The result of a command that ended with 0; fails with all it said otherwise."""
+    assert result.code == 0, f"exit {result.code}\n{result.out}\n{result.err}"
+    return result
+
+
+def picture(text: str = "12", colour: str = "white") -> bytes:
+    """A PNG with a text in it."""
+    image = Image.new("RGB", (320, 160), colour)
+    ImageDraw.Draw(image).text((20, 60), text, fill="black", font_size=40)
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def write_item(folder: Path, title: str, *, body: str = BODY, **front: str) -> Path:
+    """A Markdown item with front matter, a picture, a table and an attachment. The title tells it from others."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "route.png").write_bytes(picture())
+    (folder / "times.csv").write_bytes("站点,第 1 班\r\n镇政府,06:30\r\n".encode("utf-8-sig"))
+    head = {
+        "title": title,
+        "summary": "环线试运行，首班 06:30，票价 1 元。",
+        "kind": "notice",
+        "column": "通知公告",
+        "source": "清溪镇人民政府",
+        "document_no": "清政通〔2026〕18号",
+        **front,
+    }
+    lines = [f"{key}: {value}" for key, value in head.items()]
+    path = folder / f"{re.sub(r'[^0-9a-z]+', '-', title.lower()).strip('-') or 'item'}.md"
+    path.write_text("\n".join(["---", *lines, "attachments:", "  - times.csv", "---", body]))
+    return path
