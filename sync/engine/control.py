@@ -10,7 +10,7 @@ from sync.clock import SECOND
 from sync.contract import Receipt
 from sync.engine import outcome
 from sync.engine.context import Context, dump
-from sync.flow import RE, TABLE, D, E, IllegalMove, R
+from sync.flow import RE, D, E, IllegalMove, R
 from sync.model import BadInput
 from sync.store import deliveries, releases
 from sync.store.outlets import Unknown
@@ -51,13 +51,8 @@ def resume(ctx: Context, release_id: str) -> None:
 def cancel(ctx: Context, release_id: str) -> None:
     """End it before the commit: nothing goes out, hidden drafts are removed by the workers."""
     with ctx.store.write() as connection:
-        now = ctx.store.now(connection)
         _move(ctx, connection, _release(connection, release_id), RE.CANCELLED, overdue_at=None)
-        for one in deliveries.of_release(connection, release_id):
-            if E.CANCELLED in TABLE[D(one.state)]:
-                deliveries.move(connection, one, E.CANCELLED, at=now, actor=ctx.actor, duty=None, due_at=None)
-            elif one.state == D.PREPARED:
-                deliveries.note(connection, one, duty="discard", due_at=now, owner=None, epoch=one.epoch + 1)
+        outcome.settle(ctx, connection, release_id)
     ctx.ring("prepare")
 
 

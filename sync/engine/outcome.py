@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection
@@ -11,6 +12,7 @@ from sync.engine.context import Context, dump
 from sync.flow import D, E
 from sync.model import Problem
 from sync.store import deliveries, outlets, releases
+from sync.store.deliveries import Superseded
 from sync.store.tables import Record
 from sync.verdict import Facts, Verdict, judge_answer, judge_probe
 
@@ -44,7 +46,7 @@ def answered(ctx: Context, row: Record, answer: object, **learnt: Any) -> None:
 
     Dying before it commits leaves the row in flight under a dead owner: a probe finds out."""
     can = can_of(ctx, row)
-    with ctx.store.write() as connection:
+    with suppress(Superseded), ctx.store.write() as connection:
         apply_answer(ctx, connection, row, can, answer, **learnt)
         settle(ctx, connection, row.release)
     ctx.ring("prepare")
@@ -62,7 +64,7 @@ def apply_answer(
 def probed(ctx: Context, row: Record, found: object) -> None:
     """Store what a look at the outlet came to; one transaction of its own."""
     can = can_of(ctx, row)
-    with ctx.store.write() as connection:
+    with suppress(Superseded), ctx.store.write() as connection:
         known = facts(ctx, row, can, ctx.store.now(connection))
         apply(ctx, connection, row, judge_probe(D(row.state), found, known), found)
         settle(ctx, connection, row.release)

@@ -15,7 +15,7 @@ from sync.clock import SECOND, iso
 from sync.content import moment
 from sync.content.source import Draft
 from sync.engine.context import Context
-from sync.engine.submit import freeze, read_file
+from sync.engine.submit import edition_of, freeze, read_file, routing_of
 from sync.flow import D
 from sync.model import Align, BadInput, Edition, Key, Policy
 from sync.store import items, journal, outlets, releases
@@ -48,6 +48,10 @@ def plan(ctx: Context, order: Order) -> str:
         if first is not None:
             return str(first.id)
     drafts = [read_file(ctx, Path(source)) if Path(source).is_file() else source for source in order.sources]
+    with ctx.store.read() as connection:
+        looked_at = [_edition_of(connection, one) for one in drafts]
+        chosen = _outlets(connection, order, looked_at[0][1])
+    _check(ctx, [frozen for frozen, _ in looked_at], chosen)  # outside the transaction: pictures take time
     with ctx.store.write() as connection:
         release_id = _plan(ctx, connection, order, drafts)
     ctx.ring("prepare")
@@ -67,7 +71,6 @@ def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[D
         raise BadInput("publish", "the same item is named twice", "name each item once")
     if not order.again:
         _refuse_twice(connection, editions, chosen)
-    _check(ctx, editions, chosen)
 
     release_id = secrets.token_hex(8)
     installation = outlets.identity(connection)
@@ -148,13 +151,14 @@ def _add_delivery(connection: Connection, *, at: int, actor: str, **values: Any)
 
 def _edition(ctx: Context, connection: Connection, source: Draft | str) -> tuple[Edition, dict[str, Any]]:
     if isinstance(source, Draft):
-        frozen = freeze(ctx, connection, source)
-        return frozen, {
-            "outlets": list(source.outlets),
-            "group": source.group,
-            "release_at": source.release_at,
-            "embargo": source.embargo,
-        }
+        return freeze(ctx, connection, source), routing_of(source)
+    return _edition_of(connection, source)
+
+
+def _edition_of(connection: Connection, source: Draft | str) -> tuple[Edition, dict[str, Any]]:
+    """An edition and its routing, as it is or would be stored; nothing is written."""
+    if isinstance(source, Draft):
+        return edition_of(source), routing_of(source)
     try:
         frozen, row = items.get(connection, source)
     except outlets.Unknown:

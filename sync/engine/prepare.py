@@ -7,13 +7,16 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from sync.contract import Place, Prepared, Unsupported
+from sync.clock import SECOND
+from sync.contract import Place, Prepared, TryLater
 from sync.engine import outcome
 from sync.engine.context import Context, dump, prepared, rendition, together
 from sync.flow import ALLOWED, D, E, R
 from sync.model import Key, Rendition
 from sync.store import deliveries, items, outlets, releases
 from sync.store.tables import Record
+
+RENDER_AGAIN = 5 * SECOND  # µs
 
 
 def prepare(ctx: Context, ids: Sequence[str]) -> None:
@@ -54,7 +57,7 @@ def _begin(ctx: Context, ids: Sequence[str]) -> list[Record]:
     """Claim what is due, render what was not rendered: one transaction for the whole batch."""
     with ctx.store.read() as connection:
         due = [row for row in deliveries.some(connection, ids) if _is_due(row, ctx.clock.now())]
-        renditions = {row.id: _render(ctx, connection, row) for row in due}
+    renditions = dict(together({row.id: partial(_render, ctx, row) for row in due}))
     begun = []
     with ctx.store.write() as connection:
         touched = set()
@@ -64,12 +67,8 @@ def _begin(ctx: Context, ids: Sequence[str]) -> list[Record]:
             touched.add(row.release)
             made = renditions[row.id]
             now, state = ctx.store.now(connection), R(releases.get(connection, row.release).state)
-            if isinstance(made, Unsupported):
-                problem = {"where": "content", "message": str(made), "fatal": True}
-                event = E.REFUSED if row.state == D.PLANNED else None
-                if event is not None:
-                    nothing = {"duty": None, "due_at": None, "problems": [problem]}
-                    deliveries.move(connection, row, event, at=now, actor=ctx.actor, detail=problem, **nothing)
+            if isinstance(made, BaseException):
+                _not_rendered(ctx, connection, row, made)
                 continue
             generation = outlets.get(connection, row.outlet).generation
             stored = {"rendition": dump(made), "generation": generation}
@@ -109,14 +108,24 @@ def _call(ctx: Context, row: Record) -> Prepared:
     return ctx.channel(outlet).prepare(rendition(row), Key(installation, row.id))
 
 
-def _render(ctx: Context, connection: Connection, row: Record) -> Rendition | Unsupported:
-    outlet = outlets.get(connection, row.outlet)
-    edition, _ = items.get(connection, row.item, row.revision)
-    key = Key(outlets.identity(connection), row.id)
-    try:
-        return ctx.channel(outlet).render(edition, Place(key, row.canonical_url))
-    except Unsupported as error:
-        return error
+def _render(ctx: Context, row: Record) -> Rendition:
+    with ctx.store.read() as connection:
+        outlet = outlets.get(connection, row.outlet)
+        edition, _ = items.get(connection, row.item, row.revision)
+        key = Key(outlets.identity(connection), row.id)
+    return ctx.channel(outlet).render(edition, Place(key, row.canonical_url))
+
+
+def _not_rendered(ctx: Context, connection: Connection, row: Record, error: BaseException) -> None:
+    """Nothing was sent. What may pass is tried again; the rest is shown, and holds a required delivery."""
+    now = ctx.store.now(connection)
+    problem = {"where": "content", "message": str(error) or type(error).__name__, "fatal": True}
+    if isinstance(error, TryLater) or row.state != D.PLANNED:
+        due_at = max(error.not_before or 0 if isinstance(error, TryLater) else 0, now + RENDER_AGAIN)
+        deliveries.note(connection, row, problems=[problem], due_at=due_at)
+    else:
+        nothing = {"duty": None, "due_at": None, "problems": [problem]}
+        deliveries.move(connection, row, E.REFUSED, at=now, actor=ctx.actor, detail=problem, **nothing)
 
 
 def _is_due(row: Record, now: int) -> bool:

@@ -90,6 +90,8 @@ class Volley:
         if channel.can.reveal is Reveal.QUEUED:
             self._queued.add(row.id)
         instant = self._claim.release_at or self._ctx.clock.now() + self._ctx.settings.lead_ms * MILLISECOND
+        if there.fresh_until is not None and there.fresh_until < instant:
+            raise Stale(f"what was prepared at {row.outlet} does not last until the instant")
         there = replace(there, notes={**there.notes, "release_at": str(instant)})
         return channel.arm(there, rendition(row), Key(installation, row.id))
 

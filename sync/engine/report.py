@@ -115,7 +115,9 @@ def finished(report: dict[str, Any]) -> bool:
     if exit_code(report) in (DONE, HELD):
         return True
     settled = (D.VERIFIED, D.CLOSED, D.CANCELLED, D.UNRESOLVED, D.FAILED)
-    return report["state"] == R.COMMITTED and all(one["state"] in settled for one in report["deliveries"])
+    return report["state"] in (R.COMMITTED, R.RELEASED) and all(
+        one["state"] in settled or one["match"] is False for one in report["deliveries"]
+    )
 
 
 def _lateness(release: Record, row: Record) -> float:

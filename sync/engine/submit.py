@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -42,18 +43,26 @@ def freeze(ctx: Context, connection: Connection, draft: Draft, *, unit: str = LO
     ).one_or_none()
     if known is not None:
         return items.get(connection, known.item, known.revision)[0]
-    frozen = Edition(
-        secrets.token_hex(8), 1, draft.title, draft.body, draft.metadata, tuple(part for part, _ in draft.files)
-    )
-    routing = {
+    frozen = edition_of(draft)
+    items.add(connection, frozen, unit=unit, routing=routing_of(draft), at=ctx.store.now(connection), author=ctx.actor)
+    return frozen
+
+
+def edition_of(draft: Draft) -> Edition:
+    """The draft as the first edition of a new item."""
+    files = tuple(part for part, _ in draft.files)
+    return Edition(secrets.token_hex(8), 1, draft.title, draft.body, draft.metadata, files)
+
+
+def routing_of(draft: Draft) -> dict[str, Any]:
+    """Where and when the front matter sends it; no part of the content."""
+    return {
         "outlets": list(draft.outlets),
         "group": draft.group,
         "release_at": draft.release_at,
         "embargo": draft.embargo,
         "typed": draft.release_at_typed,
     }
-    items.add(connection, frozen, unit=unit, routing=routing, at=ctx.store.now(connection), author=ctx.actor)
-    return frozen
 
 
 def submit(ctx: Context, path: Path) -> Edition:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from sync import flow
 from sync.clock import SECOND
-from sync.flow import IN_FLIGHT, RE, D, R, Standing
+from sync.flow import IN_FLIGHT, RE, D, E, R, Standing
 from sync.store import deliveries, journal
 from sync.store.outlets import Unknown
 from sync.store.tables import Record, release, release_item
@@ -107,6 +107,13 @@ def settle(connection: Connection, release_id: str, *, at: int, actor: str, arm_
         for one in deliveries.of_release(connection, release_id):
             if one.duty == "release" and D(one.state) not in IN_FLIGHT:
                 deliveries.note(connection, one, duty=None, due_at=None)
+    elif row.state == R.CANCELLED:
+        for one in deliveries.of_release(connection, release_id):
+            if E.CANCELLED in flow.TABLE[D(one.state)]:
+                deliveries.move(connection, one, E.CANCELLED, at=at, actor=actor, duty=None, due_at=None)
+            elif one.state == D.PREPARED and one.duty != "discard":
+                discard = {"duty": "discard", "due_at": at, "owner": None, "epoch": one.epoch + 1}
+                deliveries.note(connection, one, **discard)
     elif row.state == R.COMMITTED:
         for one in deliveries.of_release(connection, release_id):
             if one.state == D.PREPARED and one.due_at is None and one.owner is None:
