@@ -59,8 +59,8 @@ def plan(ctx: Context, order: Order) -> str:
 
 
 def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[Draft | str]) -> str:
-    now = ctx.store.now(connection)
     found = [_edition(ctx, connection, one) for one in drafts]
+    now = ctx.store.now(connection)  # after the editions' own entries, so that times rise through the log
     editions = [frozen for frozen, _ in found]
     routing = found[0][1]
     chosen = _outlets(connection, order, routing)

@@ -22,13 +22,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from PIL import Image, ImageDraw
 
 from sync.bootstrap import kind
-from sync.clock import SECOND, SystemClock, iso
+from sync.clock import SECOND, SystemClock, instant, iso
 from sync.engine.report import release_report
 from sync.ownership import ProcessLock
 from sync.store.session import Store
@@ -288,6 +289,11 @@ def now() -> int:
 def soon(seconds: float) -> str:
     """The instant so many seconds ahead, as `--at` takes it."""
     return iso(now() + round(seconds * SECOND))
+
+
+def micros(moment: str) -> int:
+    """µs UTC of an instant as reports print it, cut to the millisecond."""
+    return instant(datetime.fromisoformat(moment))
 
 
 def assert_done(result: Result) -> Result:

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sync.clock import MILLISECOND, SECOND, instant
-from tests.acceptance.installation import FOUR, TICK, Installation, Result, assert_done, soon, write_item
+from sync.clock import MILLISECOND, SECOND
+from tests.acceptance.installation import FOUR, TICK, Installation, Result, assert_done, micros, soon, write_item
 from tests.acceptance.reader import Reader
 
 TITLE = "关于开通 12 路乡村公交环线的通告"
@@ -49,7 +48,7 @@ def published(shared: Installation, tmp_path_factory: pytest.TempPathFactory) ->
     """The release that all tests here look at: four outlets, one instant some seconds ahead."""
     item = write_item(tmp_path_factory.mktemp("item"), TITLE)
     with Reader(shared, "site", TITLE) as site, Reader(shared, "gazette", TITLE) as gazette:
-        command = shared.run("publish", item, "--outlets", ",".join(FOUR), "--at", soon(8), "--wait", "--json")
+        command = shared.run("publish", item, "--outlets", ",".join(FOUR), "--at", soon(12), "--wait", "--json")
     yield Published(shared, command, command.json, {"site": site, "gazette": gazette})
 
 
@@ -158,8 +157,3 @@ def test_the_demo_prints_one_document(tmp_path: Path) -> None:
     assert ["verified"] * 4 == [one["state"] for one in shown.json["deliveries"]]
     assert not empty.workers("prepare")
     assert not empty.workers("release")
-
-
-def micros(moment: str) -> int:
-    """µs UTC of an instant as reports print it, cut to the millisecond."""
-    return instant(datetime.fromisoformat(moment))

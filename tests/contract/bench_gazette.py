@@ -10,6 +10,8 @@ from channels.gazette import GazetteChannel
 from tests.contract.bench import server
 from tests.contract.sites import StaticBench
 
+BENCH = StaticBench
+
 
 @contextmanager
 def bench(tmp_path: Path) -> Iterator[StaticBench]:

@@ -79,6 +79,9 @@ class MastodonBench(Bench):
         self._http.close()
 
 
+BENCH = MastodonBench
+
+
 @contextmanager
 def bench(tmp_path: Path) -> Iterator[Bench]:
     with server("channels.sandbox.mastodon", tmp_path / "sandbox") as sandbox:

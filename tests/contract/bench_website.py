@@ -13,6 +13,9 @@ from tests.contract.sites import StaticBench
 SETTINGS = {"site_name": "清溪县人民政府", "site_domain": "www.example.gov.cn", "site_id_code": "3301220001"}
 
 
+BENCH = StaticBench
+
+
 @contextmanager
 def bench(tmp_path: Path) -> Iterator[StaticBench]:
     with server("channels.sandbox.pages", tmp_path / "sandbox") as sandbox:

@@ -98,6 +98,9 @@ class WechatBench(Bench):
         self._http.close()
 
 
+BENCH = WechatBench
+
+
 @contextmanager
 def bench(tmp_path: Path) -> Iterator[WechatBench]:
     """WeChat's job queue at its fastest, so that a probe right after a lost answer finds the job done."""

@@ -33,12 +33,6 @@ def released(bench: Bench, rendition: Rendition, key: Key) -> Receipt:
     return public(bench.channel(), rendition, key, shot.settle())
 
 
-def apply(bench: Bench, name: str, phase: str) -> None:
-    if (name, phase) not in bench.faults:
-        pytest.skip(f"this outlet cannot fail so: {name} at {phase}")
-    bench.fault(name, phase)
-
-
 def test_check_accepts_the_edition(bench: Bench) -> None:
     """A sound edition has no fatal problem."""
     assert [] == [problem for problem in bench.channel().check(bench.edition) if problem.fatal]
@@ -64,10 +58,9 @@ def test_login_proves_the_credentials(bench: Bench) -> None:
     assert 0 == bench.hidden_things()
 
 
+@pytest.mark.needs(login=True)
 def test_wrong_credentials_are_told_at_login_and_prepare(bench: Bench) -> None:
     """The operator hears of it, and nothing is public."""
-    if not bench.has_login:
-        pytest.skip("this outlet has no credentials")
     key = bench.key()
     rendition, wrong = bench.render(key), bench.wrong()
     with pytest.raises(Unauthorised):
@@ -141,11 +134,10 @@ def test_verify_sees_an_absence(bench: Bench) -> None:
     assert not bench.channel().verify(nowhere, rendition).visible
 
 
+@pytest.mark.needs(shown="kind")
 @pytest.mark.parametrize("kind", ["digit", "cell", "picture"])
 def test_a_planted_change_is_found(bench: Bench, kind: str) -> None:
     """One changed digit, one dropped cell, one swapped picture: each is a problem."""
-    if kind not in bench.shows:
-        pytest.skip(f"this outlet shows no {kind}")
     key = bench.key()
     rendition = bench.render(key)
     receipt = released(bench, rendition, key)
@@ -155,10 +147,11 @@ def test_a_planted_change_is_found(bench: Bench, kind: str) -> None:
     assert sighting.problems
 
 
+@pytest.mark.needs(phase="prepare")
 @pytest.mark.parametrize("name", ["drop_answer", "drop_request", "answer_502"])
 def test_doubt_while_preparing_makes_nothing_public(bench: Bench, name: str) -> None:
     """The attempt is unclear, a probe finds at most something hidden, and preparing again works."""
-    apply(bench, name, "prepare")
+    bench.fault(name, "prepare")
     key = bench.key()
     rendition = bench.render(key)
     with pytest.raises(Ambiguous):
@@ -169,10 +162,11 @@ def test_doubt_while_preparing_makes_nothing_public(bench: Bench, name: str) -> 
     assert 1 == bench.public_copies()
 
 
+@pytest.mark.needs(phase="release")
 @pytest.mark.parametrize("name", ["drop_answer", "answer_502"])
 def test_a_lost_answer_is_ambiguous_and_the_probe_finds_it(bench: Bench, name: str) -> None:
     """It was done, and we were not told: the probe brings the receipt, and verify agrees."""
-    apply(bench, name, "release")
+    bench.fault(name, "release")
     key = bench.key()
     rendition = bench.render(key)
     prepared, shot = armed(bench, rendition, key)
@@ -186,9 +180,11 @@ def test_a_lost_answer_is_ambiguous_and_the_probe_finds_it(bench: Bench, name: s
     assert () == bench.channel().verify(receipt, rendition).problems
 
 
-def test_a_lost_request_is_ambiguous_and_can_be_sent_again(bench: Bench) -> None:
+@pytest.mark.needs(phase="release")
+@pytest.mark.parametrize("name", ["drop_request"])
+def test_a_lost_request_is_ambiguous_and_can_be_sent_again(bench: Bench, name: str) -> None:
     """It was not done, and we were not told: the probe finds nothing public, and one more shot makes one copy."""
-    apply(bench, "drop_request", "release")
+    bench.fault(name, "release")
     key = bench.key()
     rendition = bench.render(key)
     prepared, shot = armed(bench, rendition, key)

@@ -1,0 +1,158 @@
+"""Workers killed and answers lost at the worst moments: in the end everything is public, verified, and once.
+
+Copies are counted in the outlets' own records and files. The kills are `kill -9`; whoever has to start the
+worker again is `tongfa up`, as for a user.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sync.clock import SECOND
+from sync.flow import R
+from tests.acceptance.installation import (
+    FOUR,
+    TICK,
+    Installation,
+    assert_done,
+    eventually,
+    micros,
+    now,
+    running,
+    soon,
+    write_item,
+)
+
+SUBMIT = {"method": "POST", "path": "/cgi-bin/freepublish/submit", "account": "wechat"}
+POST = {"method": "POST", "path": "/api/v1/statuses", "account": "mastodon"}
+DRAFT = {"method": "POST", "path": "/cgi-bin/draft/add", "account": "wechat"}
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation whose workers are killed by every test here."""
+    with running(tmp_path_factory.mktemp("victim")) as installed:
+        yield installed
+
+
+@pytest.fixture(autouse=True)
+def no_knob_stays(victim: Installation) -> Iterator[None]:
+    """Each test begins with outlets that behave and two workers that live."""
+    eventually(lambda: victim.workers("prepare") and victim.workers("release"))
+    yield
+    victim.clear()
+
+
+def publish(installed: Installation, folder: Path, *titles: str, at: str) -> str:
+    """One release of these items on all four outlets; nobody waits for it. Returns its id."""
+    items = [write_item(folder / str(number), title) for number, title in enumerate(titles)]
+    told = assert_done(installed.run("publish", *items, "--outlets", ",".join(FOUR), "--at", at, "--json"))
+    return str(told.json["release"])
+
+
+def assert_once_everywhere(installed: Installation, release: str, *titles: str) -> None:
+    """In the end: exit 0, every delivery verified, one copy of each item at each outlet, none early."""
+    shown = installed.run("release", "show", release, "--wait", "60", "--json")
+    states = {(one["outlet"], one["item"]): one["state"] for one in shown.json["deliveries"]}
+    assert (0, "released") == (shown.code, shown.json["state"]), states
+    assert {"verified"} == set(states.values())
+    assert len(FOUR) * len(titles) == len(states)
+    for title in titles:
+        copies = installed.copies(title)
+        assert dict.fromkeys(FOUR, 1) == {outlet: len(appeared) for outlet, appeared in copies.items()}
+        assert all(appeared[0] >= micros(shown.json["release_at"]) - TICK for appeared in copies.values())
+
+
+def arrived(installed: Installation, server: str, effect: str, title: str) -> bool:
+    """Whether this outlet did that for the item, by its record."""
+    lines = (line for line in installed.record(server) if line["effect"] == effect)
+    return any(title in str(line["detail"]) for line in lines)
+
+
+def test_a_release_worker_killed_between_commit_and_instant(victim: Installation, tmp_path: Path) -> None:
+    """Nothing was sent, but nobody knows that: after the quarantine the next worker sends it, late and once."""
+    titles = [f"提交之后发布进程被终止的通告（{n}）" for n in range(3)]
+    release = publish(victim, tmp_path, *titles, at=soon(14))
+    told = victim.until(release, lambda report: report["state"] == R.COMMITTED)
+    killed = victim.kill_worker("release")
+    assert now() < micros(told["release_at"]), "killed too late to prove anything"
+    assert not any(victim.copies(title) for title in titles)
+    assert_once_everywhere(victim, release, *titles)
+    shown = victim.report(release)["deliveries"]
+    assert all(f":{killed}" not in one["worker"] for one in shown), "the dead one is said to have released it"
+    assert {2} == {one["attempts"] for one in shown}
+
+
+def test_a_release_worker_killed_between_request_and_answer(victim: Installation, tmp_path: Path) -> None:
+    """The outlets did it and the worker never heard so: a probe finds the copies, nothing is sent again."""
+    titles = [f"应答之前发布进程被终止的通告（{n}）" for n in range(3)]
+    victim.knob("mastodon", "delay", **POST, after_ms=15_000, times=3)
+    victim.knob("wechat", "delay", **SUBMIT, after_ms=15_000, times=3)
+    release = publish(victim, tmp_path, *titles, at="now")
+    for title in titles:
+        eventually(lambda title=title: arrived(victim, "mastodon", "post_created", title))  # type: ignore[misc]
+        eventually(lambda title=title: arrived(victim, "wechat", "published", title))  # type: ignore[misc]
+    victim.kill_worker("release")
+    victim.clear()
+    assert_once_everywhere(victim, release, *titles)
+
+
+@pytest.mark.parametrize(("server", "call"), [("wechat", SUBMIT), ("mastodon", POST)])
+def test_an_outlet_that_does_the_work_and_drops_its_answer(
+    victim: Installation, tmp_path: Path, server: str, call: dict[str, str]
+) -> None:
+    """A lost answer is no failure: it is looked up, and not sent again."""
+    titles = [f"{server} 丢失应答的通告（{n}）" for n in range(3)]
+    victim.knob(server, "drop_answer", **call, times=3)
+    release = publish(victim, tmp_path, *titles, at="now")
+    assert_once_everywhere(victim, release, *titles)
+    assert 3 == sum(line["fault"] == "drop_answer" for line in victim.record(server) if line["applied"])
+
+
+def test_a_lost_answer_and_a_killed_worker_at_once(victim: Installation, tmp_path: Path) -> None:
+    """WeChat drops its answers, and the release worker dies while Mastodon still owes its own."""
+    titles = [f"应答丢失且进程被终止的通告（{n}）" for n in range(3)]
+    victim.knob("wechat", "drop_answer", **SUBMIT, times=3)
+    victim.knob("mastodon", "delay", **POST, after_ms=15_000, times=3)
+    release = publish(victim, tmp_path, *titles, at="now")
+    for title in titles:
+        eventually(lambda title=title: arrived(victim, "mastodon", "post_created", title))  # type: ignore[misc]
+        eventually(lambda title=title: arrived(victim, "wechat", "submitted", "") and title)  # type: ignore[misc]
+    victim.kill_worker("release")
+    victim.clear()
+    assert_once_everywhere(victim, release, *titles)
+
+
+def test_a_prepare_worker_killed_in_the_middle(victim: Installation, tmp_path: Path) -> None:
+    """The draft it made is found and used by the next worker: one draft, one copy."""
+    title = "预置过程中进程被终止的通告"
+    victim.knob("wechat", "delay", **DRAFT, after_ms=15_000)
+    drafts = drafted(victim)
+    release = publish(victim, tmp_path, title, at="now")
+    eventually(lambda: drafted(victim) > drafts)
+    victim.kill_worker("prepare")
+    victim.clear()
+    assert_once_everywhere(victim, release, title)
+    assert drafts + 1 == drafted(victim), "the draft of the dead worker was left and another one made"
+
+
+def drafted(installed: Installation) -> int:
+    return sum(line["effect"] == "drafted" for line in installed.record("wechat"))
+
+
+def test_a_release_worker_killed_at_any_moment(victim: Installation, tmp_path: Path) -> None:
+    """Three releases one after the other, and for each a kill at some moment around its instant."""
+    seed = random.randrange(2**32)
+    moments = [random.Random(seed + n).uniform(-1.2, 0.4) for n in range(3)]
+    print(f"seed {seed}: killed at {', '.join(f'T{moment:+.3f} s' for moment in moments)}")
+    for number, moment in enumerate(moments):
+        title = f"任意时刻进程被终止的通告（{number}）"
+        release = publish(victim, tmp_path / str(number), title, at=soon(9))
+        release_at = micros(victim.report(release)["release_at"])
+        eventually(lambda at=release_at + moment * SECOND: now() >= at)  # type: ignore[misc]
+        victim.kill_worker("release")
+        assert_once_everywhere(victim, release, title)
