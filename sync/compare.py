@@ -225,7 +225,9 @@ def _decoded(content: bytes, like: Image.Image | None = None) -> Image.Image | N
     """The picture, upright, in RGB on white; None when it cannot be one, or not of the shape of `like`."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
-            if opened.width * opened.height > MOST_PIXELS or getattr(opened, "n_frames", 1) != 1:
+            # a telephone's photo is a JPEG with a preview behind it (MPO), not an animation
+            animated = opened.format != "MPO" and getattr(opened, "n_frames", 1) != 1
+            if opened.width * opened.height > MOST_PIXELS or animated:
                 return None
             upright = ImageOps.exif_transpose(opened)
             if like is not None and not _same_shape(upright.size, like.size):

@@ -85,6 +85,8 @@ class Claim:
 
     def still_ours(self) -> set[str]:
         """Read once more, just before the instant: which deliveries are in flight by us and nobody else."""
+        if self._ctx.lock.is_dead(self._ctx.owner):
+            return set()  # somebody removed our lock: whoever takes the rows over must be the only one
         with self._ctx.store.read() as connection:
             return {
                 row.id

@@ -8,7 +8,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from sync.clock import SECOND
-from sync.contract import Place, Prepared, TryLater
+from sync.contract import Place, Prepared, TryLater, Unsupported
 from sync.engine import outcome
 from sync.engine.context import Context, dump, prepared, rendition, together
 from sync.flow import ALLOWED, D, E, R
@@ -113,6 +113,10 @@ def _render(ctx: Context, row: Record) -> Rendition:
         outlet = outlets.get(connection, row.outlet)
         edition, _ = items.get(connection, row.item, row.revision)
         key = Key(outlets.identity(connection), row.id)
+        planned_live = releases.get(connection, row.release).live
+    if outlet.live != planned_live:
+        is_now, was = ("live", "a sandbox") if outlet.live else ("a sandbox", "live")
+        raise Unsupported(f"{row.outlet} is {is_now} now and was {was} when this was planned; plan it anew")
     return ctx.channel(outlet).render(edition, Place(key, row.canonical_url))
 
 

@@ -217,3 +217,13 @@ def test_a_decompression_bomb_is_not_decoded() -> None:
             + chunk(b"IEND", b"")
         )
         assert recognise(bomb, CANDIDATES) == sha256(bomb)
+
+
+def test_a_telephone_photo_is_recognised_after_re_encoding() -> None:
+    """A JPEG with a preview behind it (MPO) is one picture, not an animation."""
+    photo = Image.effect_noise((320, 240), 60).convert("RGB").resize((640, 480), Image.Resampling.BICUBIC)
+    taken = io.BytesIO()
+    photo.save(taken, "MPO", save_all=True, append_images=[photo.resize((160, 120))], quality=95)
+    again = io.BytesIO()
+    photo.save(again, "JPEG", quality=85)
+    assert "photo" == recognise(again.getvalue(), {"photo": taken.getvalue()})
