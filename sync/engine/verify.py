@@ -48,6 +48,7 @@ def verify(ctx: Context, ids: Sequence[str]) -> None:
             for row in deliveries.some(connection, ids)
             if row.duty == "verify" and row.due_at is not None and row.due_at <= now
         }
+    public: list[str] = []
     for one, watched in together({one: partial(_watch, ctx, row) for one, row in rows.items()}):
         if isinstance(watched, BaseException):
             _put_off(ctx, one, str(watched))
@@ -55,8 +56,12 @@ def verify(ctx: Context, ids: Sequence[str]) -> None:
             with ctx.store.read() as connection:
                 row = deliveries.get(connection, one)
             outcome.probed(ctx, row, watched.found)
+            if isinstance(watched.found, Receipt):
+                public.append(one)
         else:
             _store(ctx, one, watched)
+    if public:
+        verify(ctx, public)  # a reader may see it from now on: no waiting for the next look for due rows
 
 
 def _watch(ctx: Context, row: Record) -> Watched:
@@ -64,6 +69,7 @@ def _watch(ctx: Context, row: Record) -> Watched:
         outlet, installation = outlets.get(connection, row.outlet), outlets.identity(connection)
         edition, _ = items.get(connection, row.item, row.revision)
     channel, key, nap = ctx.channel(outlet), Key(installation, row.id), threading.Event()
+    rung_for_a_poll = row.state == D.ACCEPTED
     foreseen = _foreseen(row, channel.address(edition, key))
     if row.fire_at is not None:
         nap.wait(max(0.0, (row.fire_at - ctx.clock.now()) / SECOND + AFTER_SHOTS))
@@ -74,6 +80,8 @@ def _watch(ctx: Context, row: Record) -> Watched:
         with ctx.store.read() as connection:
             row = deliveries.get(connection, row.id)
         where = receipt(row) or foreseen
+        if row.state == D.ACCEPTED and not rung_for_a_poll:
+            return Watched()  # accepted while we watched: its first poll has a time of its own
         if row.state == D.ACCEPTED:
             try:
                 return Watched(polled=True, found=channel.probe(rendition(row), key, accepted(row)))
