@@ -129,7 +129,7 @@ def _content(path: Path) -> bytes:
 def _text(content: bytes, where: str) -> str:
     """A text file with \\n line ends and nothing unprintable. Raises BadInput unless it is UTF-8."""
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as wrong:
         line = content.count(b"\n", 0, wrong.start) + 1
         raise BadInput(f"{where}:{line}", f"the file is not UTF-8{_guess(content)}", "save it as UTF-8") from None

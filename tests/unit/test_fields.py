@@ -143,6 +143,13 @@ def test_a_folded_summary_has_no_gaps(beside: Path) -> None:
         assert drafted(beside, f"title: T\n{front}").metadata["summary"] == "第一行，第二行"
 
 
+def test_a_release_at_the_end_of_the_embargo_is_allowed(beside: Path) -> None:
+    """The embargo forbids what comes before, not the instant."""
+    at = "2026-11-23T09:00+08:00"
+    draft = drafted(beside, f"title: T\nembargo: {at}\nrelease_at: {at}")
+    assert draft.release_at == draft.embargo
+
+
 def test_a_past_release_and_now_are_left_to_the_caller(beside: Path) -> None:
     """The file may be read long after it was published; `now` is an instant only at commit."""
     past = drafted(beside, "title: T\nrelease_at: 2020-01-01T00:00Z")

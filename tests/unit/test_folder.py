@@ -34,6 +34,28 @@ def test_files_come_from_the_folder_of_the_item_only(beside: Path, path: str) ->
     assert only_refusal(beside, "title: T", f'x\n<a href="{path}">x</a>').where.endswith(":5")
 
 
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("../secret.pdf", "leads out"),
+        ("/form.pdf", "leads out"),
+        ("images/../form.pdf", "leads out"),
+        ("C:form.pdf", "leads out"),
+        ("images", "not a file"),
+        ("none.pdf", "no file"),
+        ("images\\red.png", "backslash"),
+    ],
+)
+def test_a_path_that_cannot_be_used_is_told_why(beside: Path, path: str, says: str) -> None:
+    """The mend depends on what is wrong."""
+    assert says in only_refusal(beside, f"title: T\nattachments: ['{path}']").message
+
+
+def test_a_link_may_lead_to_a_picture_that_comes_later(beside: Path) -> None:
+    """The order of the text does not matter."""
+    assert drafted(beside, body="[large](images/red.png)\n\n![red](images/red.png)").body.count("asset:") == 2
+
+
 def test_a_link_inside_the_folder_is_followed(beside: Path) -> None:
     """Only the way out is closed."""
     (beside / "again.pdf").symlink_to("form.pdf")
@@ -92,6 +114,22 @@ def test_attachments_are_what_their_names_say(beside: Path, name: str, content: 
     """A page or program under another name reaches no reader."""
     (beside / name).write_bytes(content)
     assert says in only_refusal(beside, f"title: T\nattachments: {name}").message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "media_type"),
+    [
+        ("a.MP4", b"\0\0\0\x20ftypisom", "video/mp4"),
+        ("a.csv", b"a,b", "text/csv"),
+        ("a.ofd", b"PK\x03\x04", "application/ofd"),
+    ],
+)
+def test_an_attachment_has_the_media_type_of_our_table(
+    beside: Path, name: str, content: bytes, media_type: str
+) -> None:
+    """Every host gives the same, whatever is installed there."""
+    (beside / name).write_bytes(content)
+    assert [asset.media_type for asset, _ in drafted(beside, f"title: T\nattachments: {name}").files] == [media_type]
 
 
 def test_sizes_are_limited_one_by_one_and_together(beside: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,7 @@ def places(html: str) -> list[str]:
         ("<h1>a</h1><h4>b</h4><h6>c</h6>", "<h2>a</h2>\n<h4>b</h4>\n<h4>c</h4>"),
         ("<p><b>a</b><strong>b</strong> <i>c</i></p>", "<p><strong>ab</strong> <em>c</em></p>"),
         ("<em><a href='https://x.cn/'>a</a></em>", '<p><a href="https://x.cn/"><em>a</em></a></p>'),
+        ("<a href='https://x.cn/' href='https://y.cn/'>a</a>", '<p><a href="https://x.cn/">a</a></p>'),
         ("<strong><p>a</p>b</strong>", "<p><strong>a</strong></p>\n<p><strong>b</strong></p>"),
         ("<ul><li><p>a</p></li><li>b<p>c</ul>", "<ul><li>a</li><li><p>b</p><p>c</p></li></ul>"),
         ("<ul><li>a</li><ul><li>b</li></ul></ul>", "<ul><li><p>a</p><ul><li>b</li></ul></li></ul>"),
@@ -60,6 +61,7 @@ def places(html: str) -> list[str]:
         ("<table><caption>c</caption><tr><td>1", "<p>c</p>\n<table><tbody><tr><td>1</td></tr></tbody></table>"),
         ("<blockquote>a<p>b</blockquote>", "<blockquote><p>a</p><p>b</p></blockquote>"),
         ("<figure>a<figcaption>b</figcaption></figure>", "<figure>a<figcaption>b</figcaption></figure>"),
+        ("<figure><figcaption>b</figcaption>a</figure>", "<figure><figcaption>b</figcaption>a</figure>"),
         ("<figcaption>b</figcaption>", "<p>b</p>"),
         ("<pre>a\nb</pre>", "<p>a<br>b</p>"),
         ("<p><br>a<br>b<br></p><p>&nbsp;</p><p></p>", "<p>a<br>b</p>"),
@@ -67,7 +69,7 @@ def places(html: str) -> list[str]:
         ("<dl><dt>a<dd>b</dl>", "<p>a</p>\n<p>b</p>"),
         ("1 < 2 &amp; 3 > 2 &quot;", '<p>1 &lt; 2 &amp; 3 &gt; 2 "</p>'),
         ("<!doctype html><html><head><meta charset=utf-8></head><body><p class=MsoNormal>a<o:p></o:p>", "<p>a</p>"),
-        ("a<!-- not seen -->b", "<p>ab</p>"),
+        ("a<!-- not seen -->b<!-- nor this --!>c", "<p>abc</p>"),
     ],
 )
 def test_different_markup_for_one_thing_becomes_one_form(written: str, canonical: str) -> None:
@@ -160,6 +162,15 @@ def test_every_refused_element_is_refused_on_its_line(name: str) -> None:
 def test_whatever_would_do_or_mean_something_else_is_refused(written: str) -> None:
     """Each of these would act, vanish or lead nowhere on some outlet."""
     assert places(f"<p>one</p>\n{written}") == ["item.html:2"]
+
+
+@pytest.mark.parametrize(
+    "address", ["javascript:x", "JavaScript:x", "java\tscript:x", " &#106;avascript&colon;x", "\1vbscript:x"]
+)
+def test_a_program_in_an_address_is_called_one(address: str) -> None:
+    """However it is disguised, the message says what it is."""
+    with pytest.raises(BadItem, match="can run a program"):
+        clean(f"<a href='{address}'>x</a>", "x", files=Beside())
 
 
 def test_every_problem_is_told_at_once_in_the_order_of_the_text() -> None:

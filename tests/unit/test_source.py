@@ -150,8 +150,10 @@ def test_a_picture_that_markdown_does_not_see_is_refused(beside: Path) -> None:
 def test_active_content_in_markdown_is_refused_on_its_line(beside: Path) -> None:
     """Raw HTML and addresses, in lists, quotations, tables and paragraphs of several lines."""
     body = "one\ntwo <b onclick=x>\n\n> - a\n> - [x](javascript:y)\n\n| a |\n|---|\n| <script> |\n"
-    lines = [refusal.where.rpartition(":")[2] for refusal in refused(written(beside, "title: T", body))]
+    refusals = refused(written(beside, "title: T", body))
+    lines = [refusal.where.rpartition(":")[2] for refusal in refusals]
     assert lines == ["5", "8", "12", "12"]
+    assert ["program" in refusal.message for refusal in refusals] == [True, True, True, False]
 
 
 def test_text_nested_deeper_than_the_parser_reads_is_refused(beside: Path) -> None:
