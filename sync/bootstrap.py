@@ -77,11 +77,8 @@ def context(settings: Settings, lane: str, *, person: str | None = None, clock: 
     Raises BadInput when the home is missing or the database is not at this version's schema.
     """
     if not settings.home.is_dir():
-        raise BadInput(
-            str(settings.home),
-            "there is no installation here",
-            "`tongfa outlet add`, `tongfa up` or `tongfa demo` makes one; TONGFA_HOME names another folder",
-        )
+        mend = "`tongfa setup`, `outlet add`, `up` or `demo` makes one; TONGFA_HOME names another folder"
+        raise BadInput(str(settings.home), "there is no installation here", mend)
     clock = clock or SystemClock()
     store = Store(settings.database_url)
     store.check_schema()

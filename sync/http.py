@@ -231,13 +231,17 @@ class HttpShot(Shot):
         self._left = memoryview(asked.sent)
         self._fired = False
         self._failure: OSError | None = None
-        self._connection = connect()
+        self._open()
+
+    def _open(self) -> None:
+        self._connection = self._connect()
+        self._connection.settimeout(0)  # not in `_fire`, where every call of the kernel delays the shots after it
 
     def check(self) -> None:
         if self._fired or self._alive():
             return
         self._connection.close()
-        self._connection = self._connect()
+        self._open()
 
     def _alive(self) -> bool:
         """Readable means closed, or an answer to nothing; under TLS it may be only a session ticket."""
@@ -247,7 +251,6 @@ class HttpShot(Shot):
             return True
         if not isinstance(self._connection, ssl.SSLSocket):
             return False
-        self._connection.settimeout(0)
         try:
             self._connection.recv(1)
         except ssl.SSLWantReadError:
@@ -262,7 +265,6 @@ class HttpShot(Shot):
         # `settle`: one slow outlet must not keep the others of the sender loop waiting.
         self._fired = True
         try:
-            self._connection.settimeout(0)
             while self._left:
                 self._left = self._left[self._connection.send(self._left) :]
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):

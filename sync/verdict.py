@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from sync.clock import SECOND
 from sync.contract import (
     Accepted,
-    OutletError,
     Prepared,
     Probe,
     Receipt,
@@ -66,7 +65,7 @@ def judge_answer(state: D, answer: object, facts: Facts) -> Verdict:
 
     An exception that is no OutletError is a bug of ours; the call may have happened all the same.
     """
-    why = str(answer) if isinstance(answer, BaseException) else ""
+    why = (str(answer) or type(answer).__name__) if isinstance(answer, BaseException) else ""
     match state, answer:
         case (D.PREPARING, Prepared()):
             return Verdict(E.PREPARED, None)
@@ -96,16 +95,17 @@ def judge_answer(state: D, answer: object, facts: Facts) -> Verdict:
 def judge_probe(state: D, found: object, facts: Facts) -> Verdict:
     """After a look at the outlet for a delivery in `state` (in flight, or ACCEPTED).
 
-    `found` is what `Channel.probe` returned, or the OutletError it raised.
+    `found` is what `Channel.probe` returned, or what it raised. An outlet that could not be asked, by its own
+    fault or by a bug of ours, and one that is blind, prove no absence.
     """
     settled = facts.quarantine_until is not None and facts.now >= facts.quarantine_until
-    why = str(found) if isinstance(found, OutletError) else ""
+    why = (str(found) or type(found).__name__) if isinstance(found, BaseException) else ""
     match state, found:
         case (_, Unsupported()):
             return Verdict(E.IN_DOUBT, None, why=why)
         case (D.RELEASING | D.ACCEPTED, Rejected()):
             return Verdict(E.REFUSED, None, why=why)
-        case (_, OutletError()):
+        case (_, BaseException()):
             return Verdict(None, _not_before(found, facts.now + 5 * SECOND), facts.quarantine_until, why)
         case (D.RELEASING | D.ACCEPTED, Receipt()):
             return Verdict(E.RELEASED, facts.now)
@@ -117,6 +117,8 @@ def judge_probe(state: D, found: object, facts: Facts) -> Verdict:
             return Verdict(E.IN_DOUBT, None, why="the outlet already shows what was only being prepared")
         case (D.ACCEPTED, _):
             return _poll_again(facts)
+        case (D.RELEASING, _) if facts.probe is Probe.BLIND:
+            return Verdict(E.IN_DOUBT, None, why="the outlet cannot be looked up")
         case (D.PREPARING | D.RELEASING, _) if settled:
             return Verdict(E.ABSENT, facts.now)
         case _:
@@ -149,6 +151,6 @@ def _again(schedule: tuple[float, ...], attempts: int) -> int:
     return round(schedule[min(max(attempts, 1), len(schedule)) - 1] * SECOND)
 
 
-def _not_before(error: OutletError, due: int) -> int:
+def _not_before(error: BaseException, due: int) -> int:
     named = error.not_before if isinstance(error, TryLater) else None
     return max(due, named) if named is not None else due

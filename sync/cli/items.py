@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from sync.cli.output import Json, document, out, table, wired
+from sync.cli.lookup import found
+from sync.cli.output import Json, Limit, document, group, labelled, out, say, show_list, show_pairs, when, wired, word
 from sync.clock import iso
 from sync.engine.submit import described
 from sync.engine.submit import submit as submit_file
-from sync.model import BadInput
 from sync.store import items
-from sync.store.outlets import Unknown
 
-item = typer.Typer(no_args_is_help=True, help="稿件 items and their editions")
+item = group("稿件 items and their editions")
 
 
 def register(app: typer.Typer) -> None:
@@ -22,47 +22,68 @@ def register(app: typer.Typer) -> None:
 
 
 @item.command("add")
-def add(file: Path, json: Json = False) -> None:
-    """Read a Markdown or HTML file with front matter, and keep it as an item."""
-    if not file.is_file():
-        raise BadInput(str(file), "there is no such file", "give the path of a .md or .html file")
+def add(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="a .md or .html file with front matter")],
+    json: Json = False,
+) -> None:
+    """Read a file with front matter, and keep it as an item. The same content again is the same item."""
     ctx = wired()
     frozen = submit_file(ctx, file)
     if json:
         document(described(frozen, ctx.clock.now()))
     else:
-        out.print(f"✓ {frozen.item}  {frozen.title}", highlight=False)
+        say(f"✓ {frozen.item}  {frozen.title}")
 
 
 @item.command("list")
-def list_(json: Json = False) -> None:
+def list_(limit: Limit = 50, json: Json = False) -> None:
     """The newest items."""
-    ctx = wired()
-    with ctx.store.read() as connection:
-        rows = items.page(connection)
-    if json:
-        keys = ("id", "unit", "title", "revision", "digest")
-        listed = [{**{k: getattr(row, k) for k in keys}, "created_at": iso(row.created_at)} for row in rows]
-        document({"items": [{"item": row.pop("id"), **row} for row in listed]})
-        return
-    shown = table("item", "title", "created")
-    for row in rows:
-        shown.add_row(row.id, row.title, iso(row.created_at))
-    out.print(shown)
+    with wired().store.read() as connection:
+        rows = items.page(connection, size=limit + 1)
+    listed = [
+        {
+            "item": row.id,
+            "unit": row.unit,
+            "title": row.title,
+            "revision": row.revision,
+            "digest": row.digest,
+            "created_at": iso(row.created_at),
+        }
+        for row in rows
+    ]
+    show_list(
+        "items",
+        listed,
+        ("item", "title", "created"),
+        lambda one: (one["item"], one["title"], when(one["created_at"])),
+        limit=limit,
+        json=json,
+    )
 
 
 @item.command("show")
-def show(item_id: str, json: Json = False) -> None:
-    """One item: text, metadata, files."""
+def show(
+    item_id: Annotated[str, typer.Argument(metavar="ITEM", help="its id")],
+    json: Json = False,
+) -> None:
+    """One item: metadata, files, text."""
     ctx = wired()
-    try:
-        with ctx.store.read() as connection:
-            frozen, row = items.get(connection, item_id)
-    except Unknown:
-        raise BadInput(f"item {item_id}", "there is no such item", "`tongfa item list` shows them") from None
+    with ctx.store.read() as connection:
+        frozen, row = found(lambda: items.get(connection, item_id), "item", item_id)
     told = described(frozen, row.created_at)
     if json:
         document(told)
         return
-    for key, value in told.items():
-        out.print(f"[bold]{key}[/]: {value}", highlight=False)
+    show_pairs(
+        {
+            "item": frozen.item,
+            "title": frozen.title,
+            "revision": frozen.revision,
+            "created": when(iso(row.created_at), exact=True),
+            "digest": frozen.digest,
+            "metadata": dict(frozen.metadata),
+        }
+    )
+    for part in frozen.assets:
+        out.print(labelled("files", f"{part.name} · {part.media_type} · {part.size} B"), soft_wrap=True)
+    say(f"{word('body')}\n{frozen.body}")

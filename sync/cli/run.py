@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from sync.bootstrap import create_home, sandbox_address, sandbox_home, sandbox_of
-from sync.cli.output import Json, document, err, out, settings, wired
-from sync.cli.releases import show_report, watch
+from sync.cli.output import Json, document, say, settings, tell, wired
+from sync.cli.publish import show_report, watch
 from sync.clock import SystemClock
 from sync.engine import report
 from sync.engine.context import Context
@@ -24,6 +26,7 @@ from sync.store import outlets
 from sync.supervise import Supervisor
 
 FINDINGS = 7
+SUPERVISOR = "supervisor"  # the lane of the process that runs an installation
 SAMPLE = ROOT / "templates" / "sample" / "xiangcun-gongjiao.md"
 DEMO = {
     "demo-site": ("website", {"site_name": "清溪镇人民政府"}),
@@ -31,6 +34,12 @@ DEMO = {
     "demo-mastodon": ("mastodon", {}),
     "demo-gazette": ("gazette", {}),
 }
+MARKS = {"ok": "✓", "note": "·", "bad": "✗"}
+
+
+class Lane(StrEnum):
+    PREPARE = "prepare"
+    RELEASE = "release"
 
 
 def register(app: typer.Typer) -> None:
@@ -45,44 +54,52 @@ def setup(json: Json = False) -> None:
     if json:
         document({"home": str(read.home), "ready": True})
     else:
-        out.print(f"✓ {read.home}")
+        say(f"✓ {read.home}")
 
 
 def up(
-    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="port of the website preview")] = 8000,
+    host: Annotated[str, typer.Option(metavar="HOST", help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="port of the website preview; 0: any")] = 8000,
     worker: Annotated[bool, typer.Option("--worker/--no-worker", help="run the workers too")] = True,
+    json: Json = False,
 ) -> None:
     """Run everything on this machine until Ctrl-C: workers, sandbox outlets, website preview."""
     if host not in ("127.0.0.1", "localhost"):
         raise BadInput("--host", "the preview of sandbox pages is served on this machine only", "leave --host out")
     read = settings()
     create_home(read, SystemClock())
-    ctx = wired()
+    ctx = wired(SUPERVISOR)
     with ctx.store.read() as connection:
         kinds = {sandbox_of(row.kind) for row in outlets.every(connection) if not row.live}
-    with Supervisor() as supervisor:
+    with _alone(ctx), Supervisor() as supervisor:
         for program in sandboxes(read, sorted(kinds | {"pages"}), {"pages": port}):
             supervisor.add(program)
         for program in workers(read) if worker else []:
             supervisor.add(program)
         supervisor.start()
-        for server in sorted(kinds | {"pages"}):
-            err.print(f"{server:<10} {sandbox_address(sandbox_home(read, server), server)}", highlight=False)
-        err.print("同发 is up · Ctrl-C ends it")
+        addresses = {
+            server: sandbox_address(sandbox_home(read, server), server) for server in sorted(kinds | {"pages"})
+        }
+        if json:
+            document({"home": str(read.home), "pid": os.getpid(), "workers": worker, "sandboxes": addresses})
+        for server, address in addresses.items():
+            tell(f"{server:<10} {address}")
+        tell("同发 is up · Ctrl-C ends it")
         _until_told(supervisor)
 
 
 def worker(
-    lane: Annotated[str, typer.Option(help="prepare (also reads back) or release")],
+    lane: Annotated[Lane, typer.Option(help="prepare (also reads back) or release")],
+    json: Json = False,
 ) -> None:
-    """Run one worker process in the foreground."""
-    if lane not in ("prepare", "release"):
-        raise BadInput("--lane", f"{lane!r} is no lane", "use prepare or release")
+    """Run one worker process in the foreground; what it says goes to stderr."""
     ctx = wired()
-    environment = {**os.environ, **ctx.settings.environment(), "WORKER_LANE": lane}
-    argv = worker_argv(ctx.settings, lane)
+    environment = {**os.environ, **ctx.settings.environment(), "WORKER_LANE": lane.value}
+    argv = worker_argv(ctx.settings, lane.value)
+    if json:
+        document({"home": str(ctx.settings.home), "pid": os.getpid(), "lane": lane.value})
     os.chdir(ROOT)
+    os.dup2(2, 1)
     os.execve(argv[0], argv, environment)  # noqa: S606 - the interpreter that runs this very command
 
 
@@ -93,15 +110,15 @@ def demo(
     """Publish a sample item to a website, two new-media accounts and a gazette, all sandboxes, at one instant."""
     read = settings()
     create_home(read, SystemClock())
-    ctx = wired()
-    _demo_outlets(ctx)
+    ctx = wired(SUPERVISOR)
     kinds = sorted({sandbox_of(kind) for kind, _ in DEMO.values()})
-    with Supervisor() as supervisor:
-        err.print("starting workers and sandbox outlets …")
+    with _alone(ctx), Supervisor() as supervisor:
+        _demo_outlets(ctx)
+        tell("starting workers and sandbox outlets …")
         for program in (*sandboxes(read, kinds), *workers(read)):
             supervisor.add(program)
         supervisor.start()
-        err.print("publishing the sample item to four outlets …")
+        tell("publishing the sample item to four outlets …")
         release = plan(ctx, Order((str(SAMPLE),), tuple(DEMO), at="now", again=True))
         told = watch(ctx, release, 120)
         if json:
@@ -113,6 +130,20 @@ def demo(
             _show_addresses(read)
             _until_told(supervisor)
     raise SystemExit(code)
+
+
+@contextmanager
+def _alone(ctx: Context) -> Iterator[None]:
+    """Two who run one installation would serve its sandboxes twice. Raises BadInput for the second."""
+    mine = ctx.lock.name
+    try:
+        others = [one for one in ctx.lock.living(SUPERVISOR) if one.name != mine]
+        if others:
+            where, mend = str(ctx.settings.home), "end that one first, or set TONGFA_HOME to another folder"
+            raise BadInput(where, f"process {others[0].pid} runs this installation already", mend)
+        yield
+    finally:
+        ctx.lock.release()
 
 
 def _demo_outlets(ctx: Context) -> None:
@@ -135,11 +166,11 @@ def _demo_outlets(ctx: Context) -> None:
 
 
 def _show_addresses(read: Settings) -> None:
-    err.print("look at:")
     pages = sandbox_address(sandbox_home(read, "pages"), "demo-site")
-    err.print(f"  website  {pages}/demo-site/", highlight=False)
-    err.print(f"  gazette  {pages}/demo-gazette/", highlight=False)
-    err.print("  the other addresses are in the report above · Ctrl-C ends it")
+    tell("look at:")
+    tell(f"  website  {pages}/demo-site/")
+    tell(f"  gazette  {pages}/demo-gazette/")
+    tell("  the other addresses are in the report above · Ctrl-C ends it")
 
 
 def _until_told(supervisor: Supervisor) -> None:
@@ -147,20 +178,18 @@ def _until_told(supervisor: Supervisor) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
     with suppress(KeyboardInterrupt):
         supervisor.run(lambda: bool(told))
-    err.print("stopping …")
+    tell("stopping …")
 
 
 def doctor(json: Json = False) -> None:
-    """Examine the installation; each finding comes with its mend."""
-    ctx = wired()
-    found = findings(ctx)
+    """Examine the installation; each finding comes with its mend. Exit code 7 when something is bad."""
+    found = findings(wired())
     if json:
         document({"findings": [one.shown() for one in found]})
     else:
         for one in found:
-            mark = {"ok": "[green]✓[/]", "note": "[yellow]·[/]", "bad": "[red]✗[/]"}[one.level]
-            out.print(f"{mark} {one.check}: {one.message}", highlight=False)
+            say(f"{MARKS[one.level]} {one.check}: {one.message}")
             if one.mend:
-                out.print(f"    → {one.mend}", highlight=False, markup=False)
+                say(f"    → {one.mend}")
     if any(one.level == "bad" for one in found):
         raise SystemExit(FINDINGS)

@@ -40,10 +40,17 @@ class Claim:
         ctx = self._ctx
         with ctx.store.write() as connection:
             joined, now = releases.get(connection, self.id), ctx.store.now(connection)
-            free = [row for row in deliveries.of_release(connection, self.id) if _is_due(row, now)]
+            rows = deliveries.of_release(connection, self.id)
+            free = [row for row in rows if _is_due(row, now)]
             if joined.state not in (R.READY, R.COMMITTED) or not free:
                 return False
             self.committed = joined.state == R.COMMITTED
+            if not self.committed:
+                # What commits the release must hold everything required: an optional outlet that is ready
+                # later would otherwise commit it while somebody is still trying to arm a required one.
+                free = [row for row in rows if _is_free(row)]
+                if any(row.required and row not in free for row in rows):
+                    return False
             ahead = joined.release_at is not None and joined.release_at > now
             self.release_at = joined.release_at if ahead and not self.committed else None
             for row in free:
@@ -162,6 +169,9 @@ class Claim:
         self._ctx.held.drop(ids)
 
 
+def _is_free(row: Record) -> bool:
+    return bool(row.state == D.PREPARED and row.owner is None and row.duty == "release")
+
+
 def _is_due(row: Record, now: int) -> bool:
-    free = row.state == D.PREPARED and row.owner is None and row.duty == "release"
-    return bool(free and row.due_at is not None and row.due_at <= now)
+    return _is_free(row) and row.due_at is not None and row.due_at <= now

@@ -1,20 +1,22 @@
-"""What a person may decide about a release or a delivery: hold, resume, cancel, retry, drop, settle."""
+"""What a person may decide: hold, resume, cancel a release; retry, drop, settle a delivery; retire an outlet."""
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from sync.clock import SECOND
 from sync.contract import Receipt
 from sync.engine import outcome
 from sync.engine.context import Context, dump
-from sync.flow import RE, D, E, IllegalMove, R
+from sync.engine.report import next_of_delivery, next_of_release
+from sync.flow import ENDED, RE, D, E, IllegalMove, R
 from sync.model import BadInput
-from sync.store import deliveries, releases
+from sync.store import deliveries, outlets, releases
 from sync.store.outlets import Unknown
-from sync.store.tables import Record
+from sync.store.tables import Record, delivery
 
 FOUND = {"public": E.SETTLED_PUBLIC, "hidden": E.SETTLED_HIDDEN, "nothing": E.SETTLED_NOTHING}
 
@@ -74,6 +76,8 @@ def settle(ctx: Context, delivery_id: str, found: str, url: str | None) -> None:
     if found == "public":
         if not url:
             raise BadInput("--url", "an address is needed for what is public", "paste the page's address")
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
+            raise BadInput("--url", f"{url!r} is no address of a page", "paste it whole, beginning with https://")
         now = ctx.clock.now()
         values |= {"receipt": dump(Receipt("", url, now)), "released_at": now}
     duty = {"public": "verify", "hidden": "release", "nothing": "prepare"}[found]
@@ -99,12 +103,31 @@ def _decide(
         due = {"duty": duty, "due_at": now if duty else None}
         try:
             deliveries.move(connection, row, event, at=now, actor=ctx.actor, detail=detail, **due, **values)
-        except IllegalMove as refused:
-            mend = f"`tongfa delivery show {delivery_id}` tells what it needs"
-            raise BadInput(f"delivery {delivery_id}", str(refused), mend) from None
+        except IllegalMove:
+            joined = releases.get(connection, row.release)
+            needed = next_of_release(joined) or next_of_delivery(joined, row)
+            mend = needed or f"it needs no decision; `tongfa delivery show {delivery_id}` shows it"
+            what = {E.RETRIED: "retried", E.CANCELLED: "dropped"}.get(event, "settled")
+            message = f"it is {row.state} and its release {joined.state}: it cannot be {what}"
+            raise BadInput(f"delivery {delivery_id}", message, mend) from None
         outcome.settle(ctx, connection, row.release)
     ctx.ring("prepare")
     ctx.ring("release")
+
+
+def retire(ctx: Context, name: str) -> None:
+    """Take an outlet out of use for good. Raises BadInput while a delivery of it has not ended."""
+    with ctx.store.write() as connection:
+        open_ = connection.execute(
+            select(delivery.c.id, delivery.c.state)
+            .where(delivery.c.outlet == name, delivery.c.state.not_in([state.value for state in ENDED]))
+            .limit(1)
+        ).one_or_none()
+        if open_ is not None:
+            mend = f"wait for it, or cancel its release: `tongfa delivery show {open_.id}`"
+            raise BadInput(f"outlet {name}", f"delivery {open_.id} is under way there ({open_.state})", mend)
+        row, now = outlets.get(connection, name), ctx.store.now(connection)
+        outlets.change(connection, row, "retired", at=now, actor=ctx.actor, state="retired")
 
 
 def _release(connection: Connection, release_id: str) -> Record:
@@ -120,7 +143,7 @@ def _move(ctx: Context, connection: Connection, row: Record, event: RE, **values
     try:
         releases.move(connection, row, event, at=ctx.store.now(connection), actor=ctx.actor, **values)
     except IllegalMove:
-        mend = (
-            "after the commit there is only forward" if row.state in (R.COMMITTED, R.RELEASED) else "look at its state"
-        )
+        mend = f"`tongfa release show {row.id}` shows it"
+        if row.state in (R.COMMITTED, R.RELEASED):
+            mend = f"after the commit there is only forward; {mend}"
         raise BadInput(f"release {row.id}", f"it is {row.state} and cannot be {event.value}", mend) from None

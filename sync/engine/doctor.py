@@ -9,8 +9,9 @@ from pathlib import Path
 from sync.contract import OutletError
 from sync.engine.context import Context
 from sync.engine.evidence import kernel_clock
+from sync.engine.report import next_of_delivery, next_of_release
 from sync.flow import D
-from sync.store import deliveries, outlets
+from sync.store import deliveries, outlets, releases
 
 FONTS = Path("/usr/share/fonts/opentype/noto/NotoSerifCJK-Regular.ttc")
 LEAST_FREE = 0.05
@@ -105,13 +106,11 @@ def _outlets(ctx: Context) -> list[Finding]:
 
 def _open(ctx: Context) -> list[Finding]:
     """Deliveries that wait for a person."""
-    steps = {
-        D.UNRESOLVED: "look at the outlet, then `tongfa delivery settle {} --found public|hidden|nothing`",
-        D.FAILED: "`tongfa delivery retry {}` or `drop`; in a held release, `tongfa release resume`",
-    }
     with ctx.store.read() as connection:
-        return [
-            Finding(f"delivery {row.id}", "bad", f"{row.outlet} is {row.state}", mend.format(row.id))
-            for state, mend in steps.items()
-            for row in deliveries.page(connection, state=state)
-        ]
+        found = []
+        for state in (D.UNRESOLVED, D.FAILED):
+            for row in deliveries.page(connection, state=state):
+                joined = releases.get(connection, row.release)
+                mend = "; then ".join(filter(None, (next_of_delivery(joined, row), next_of_release(joined))))
+                found.append(Finding(f"delivery {row.id}", "bad", f"{row.outlet} is {row.state}", mend))
+        return found

@@ -13,9 +13,9 @@ from sqlalchemy import Connection, insert
 
 from sync.clock import SECOND, iso
 from sync.content import moment
-from sync.content.source import Draft
+from sync.content.source import Draft, read
 from sync.engine.context import Context
-from sync.engine.submit import edition_of, freeze, read_file, routing_of
+from sync.engine.submit import edition_of, freeze, keep, routing_of
 from sync.flow import D
 from sync.model import Align, BadInput, Edition, Key, Policy
 from sync.store import items, journal, outlets, releases
@@ -42,35 +42,35 @@ def plan(ctx: Context, order: Order) -> str:
     Everything that can be known before a network call is checked here. Raises BadInput; then
     nothing was planned. A repeated `request_id` returns the first release.
     """
-    if order.request_id is not None:
-        with ctx.store.read() as connection:
-            first = releases.by_request(connection, order.request_id)
-        if first is not None:
-            return str(first.id)
-    drafts = [read_file(ctx, Path(source)) if Path(source).is_file() else source for source in order.sources]
+    with ctx.store.read() as connection:
+        first = _first(connection, order)  # before the files are read: they may be gone by now
+    if first is not None:
+        return first
+    drafts = [_read(ctx, source) for source in order.sources]
     with ctx.store.read() as connection:
         looked_at = [_edition_of(connection, one) for one in drafts]
-        chosen = _outlets(connection, order, looked_at[0][1])
+        chosen, _ = _routed(connection, order, looked_at, ctx.store.now(connection))
+    for one in drafts:
+        if isinstance(one, Draft):
+            keep(ctx, one)
     _check(ctx, [frozen for frozen, _ in looked_at], chosen)  # outside the transaction: pictures take time
     with ctx.store.write() as connection:
-        release_id = _plan(ctx, connection, order, drafts)
+        release_id = _first(connection, order) or _plan(ctx, connection, order, drafts)
     ctx.ring("prepare")
     return release_id
+
+
+def _first(connection: Connection, order: Order) -> str | None:
+    """The release that this very request made before."""
+    known = releases.by_request(connection, order.request_id) if order.request_id is not None else None
+    return str(known.id) if known is not None else None
 
 
 def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[Draft | str]) -> str:
     found = [_edition(ctx, connection, one) for one in drafts]
     now = ctx.store.now(connection)  # after the editions' own entries, so that times rise through the log
     editions = [frozen for frozen, _ in found]
-    routing = found[0][1]
-    chosen = _outlets(connection, order, routing)
-    release_at = _moment(order, routing, now)
-    if order.align is Align.ALIGNED:
-        raise BadInput("--align", "aligned is not offered yet", "leave it out: not-before is what every outlet keeps")
-    if len({frozen.item for frozen in editions}) < len(editions):
-        raise BadInput("publish", "the same item is named twice", "name each item once")
-    if not order.again:
-        _refuse_twice(connection, editions, chosen)
+    chosen, release_at = _routed(connection, order, found, now)
 
     release_id = secrets.token_hex(8)
     installation = outlets.identity(connection)
@@ -167,15 +167,55 @@ def _edition_of(connection: Connection, source: Draft | str) -> tuple[Edition, d
     return frozen, dict(row.routing)
 
 
+def _read(ctx: Context, source: str) -> Draft | str:
+    """A file is read; what is none is taken for an item's id."""
+    path = Path(source)
+    if path.is_dir():
+        raise BadInput(source, "this is a folder", "name the item's file in it")
+    return read(path, ctx.clock.now()) if path.is_file() else source
+
+
+def _routed(
+    connection: Connection, order: Order, found: Sequence[tuple[Edition, dict[str, Any]]], now: int
+) -> tuple[list[Record], int | None]:
+    """Where and when it goes; everything about that which can be refused is refused here."""
+    editions, routings = [frozen for frozen, _ in found], [routing for _, routing in found]
+    if order.align is Align.ALIGNED:
+        raise BadInput("--align", "aligned is not offered yet", "leave it out: not-before is what every outlet keeps")
+    if len({frozen.digest for frozen in editions}) < len(editions):
+        raise BadInput("publish", "the same item is named twice", "name each item once")
+    _agree(order, routings)
+    chosen = _outlets(connection, order, routings[0])
+    release_at = _moment(order, routings, now)
+    if not order.again:
+        _refuse_twice(connection, editions, chosen)
+    return chosen, release_at
+
+
+def _agree(order: Order, routings: Sequence[dict[str, Any]]) -> None:
+    """Items that go out together must not be sent to different places or moments by their front matter."""
+    said = {
+        "--outlets": [] if order.outlets or order.group else [(one["outlets"], one["group"]) for one in routings],
+        "--at": [] if order.at else [one["release_at"] for one in routings],
+    }
+    for option, values in said.items():
+        if any(value != values[0] for value in values):
+            message = f"the front matter of {order.sources[0]} and of the others disagree"
+            raise BadInput(option, message, f"say it once for all with {option}")
+
+
 def _outlets(connection: Connection, order: Order, routing: dict[str, Any]) -> list[Record]:
-    known = {row.name: row for row in outlets.every(connection)}
+    every = {row.name: row for row in outlets.every(connection, retired=True)}
+    known = {name: row for name, row in every.items() if row.state != "retired"}
     group = order.group or (None if order.outlets else routing.get("group"))
     names = list(order.outlets or ([] if order.group else routing.get("outlets") or []))
     if group is not None:
         members = [name for name, row in known.items() if group in row.groups]
         if not members:
             groups = sorted({one for row in known.values() for one in row.groups})
-            raise BadInput(f"group {group}", "no outlet is in it", f"known groups: {', '.join(groups) or 'none'}")
+            near = get_close_matches(group, groups, n=1)
+            mend = f"did you mean {near[0]}? " if near else ""
+            raise BadInput(f"group {group}", "no outlet is in it", f"{mend}groups: {', '.join(groups) or 'none'}")
         names += [name for name in members if name not in names]
     there = ", ".join(known) or "none yet; add one with `tongfa outlet add`"
     if not names:
@@ -183,6 +223,8 @@ def _outlets(connection: Connection, order: Order, routing: dict[str, Any]) -> l
     for name in names:
         if names.count(name) > 1:
             raise BadInput(f"outlet {name}", "named twice", "name each outlet once")
+        if name in every and name not in known:
+            raise BadInput(f"outlet {name}", "it is retired", f"leave it out; outlets: {there}")
         if name not in known:
             near = get_close_matches(name, known, n=1)
             mend = f"did you mean {near[0]}? " if near else ""
@@ -196,18 +238,20 @@ def _outlets(connection: Connection, order: Order, routing: dict[str, Any]) -> l
     return chosen
 
 
-def _moment(order: Order, routing: dict[str, Any], now: int) -> int | None:
-    embargo = routing.get("embargo")
+def _moment(order: Order, routings: Sequence[dict[str, Any]], now: int) -> int | None:
+    """As ordered, else as the first item's front matter says; no item's embargo may be broken."""
+    embargo = max((one["embargo"] for one in routings if one.get("embargo") is not None), default=None)
     if order.at is not None and order.at != "now":
         release_at: int | None = moment.parse(order.at, now, "--at")
     elif order.at == "now":
         release_at = None
     else:
-        release_at = routing.get("release_at")
+        release_at = routings[0].get("release_at")
         if release_at is not None and release_at <= now:
-            raise BadInput("release_at", f"{iso(release_at)} has passed", "use `--at now`, or a later time")
+            where = f"{order.sources[0]}: release_at"
+            raise BadInput(where, f"{iso(release_at)} has passed", "use `--at now`, or a later time")
     if embargo is not None and (release_at or now) < embargo:
-        raise BadInput("release_at", f"the item is under embargo until {iso(embargo)}", "release it then, or later")
+        raise BadInput("release_at", f"an item is under embargo until {iso(embargo)}", "release it then, or later")
     return release_at
 
 

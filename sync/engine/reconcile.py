@@ -32,7 +32,13 @@ def reconcile(ctx: Context, ids: Sequence[str]) -> None:
                     take_over(ctx, connection, row)
         with ctx.store.write() as connection:
             claimed = [
-                deliveries.note(connection, row, owner=ctx.owner, epoch=row.epoch + 1)
+                deliveries.note(
+                    connection,
+                    row,
+                    owner=ctx.owner,
+                    epoch=row.epoch + 1,
+                    attempts=row.attempts + (row.state == D.DISCARDING),
+                )
                 for row in deliveries.some(connection, ids)
                 if row.owner is None and row.duty == "reconcile" and (row.due_at or 0) <= ctx.store.now(connection)
             ]

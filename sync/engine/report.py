@@ -34,6 +34,7 @@ def release_report(connection: Connection, kind: Callable[[str], type[Channel]],
         "reviewed": row.reviewed,
         "state": row.state,
         "why": row.why,
+        "next": next_of_release(row),
         "policy": row.policy,
         "align": row.align,
         "release_at": _iso(row.release_at),
@@ -68,7 +69,29 @@ def delivery_report(release: Record, row: Record, kind: str) -> dict[str, Any]:
         "lateness_ms": _lateness(release, row) if row.visible_at is not None else None,
         "match": row.match,
         "problems": row.problems,
+        "next": next_of_delivery(release, row),
     }
+
+
+def next_of_release(row: Record) -> str | None:
+    """What a person has to do about a release; None: nothing."""
+    if row.state != R.HELD:
+        return None
+    return f"`tongfa release resume {row.id}` lets it go on, `tongfa release cancel {row.id}` ends it"
+
+
+def next_of_delivery(release: Record, row: Record) -> str | None:
+    """What a person has to do about a delivery; None: nothing."""
+    match row.state:
+        case D.UNRESOLVED:
+            return f"look at {row.outlet}, then `tongfa delivery settle {row.id} --found public|hidden|nothing`"
+        case D.FAILED if release.state == R.HELD:
+            check = f"`tongfa outlet set {row.outlet} …`, `tongfa outlet check {row.outlet}`"
+            return f"mend the item, or the outlet: {check}"
+        case D.FAILED:
+            return f"mend {row.outlet}, then `tongfa delivery retry {row.id}`; or `tongfa delivery drop {row.id}`"
+        case _:
+            return None
 
 
 def attempt_log(connection: Connection, delivery_id: str) -> list[dict[str, Any]]:

@@ -17,20 +17,16 @@ from sync.store.outlets import LOCAL_UNIT
 from sync.store.tables import edition
 
 
-def read_file(ctx: Context, path: Path) -> Draft:
-    """Read and clean the file, and keep its pictures and attachments.
+def keep(ctx: Context, draft: Draft) -> None:
+    """Keep the draft's pictures and attachments, to be called when nothing else speaks against it.
 
     Raises BadInput. Dying here leaves at most files that nobody refers to.
     """
-    draft = read(path, ctx.clock.now())
     try:
-        for part, content in draft.files:
-            kept = ctx.assets.put(content)
-            if kept != part.digest:
-                raise BadInput(str(path), f"{part.name} changed while it was read", "try again")
+        for _, content in draft.files:
+            ctx.assets.put(content)
     except OSError as error:
         raise BadInput(str(ctx.settings.home), f"{error.strerror}; nothing was stored", "free some space") from error
-    return draft
 
 
 def freeze(ctx: Context, connection: Connection, draft: Draft, *, unit: str = LOCAL_UNIT) -> Edition:
@@ -67,7 +63,8 @@ def routing_of(draft: Draft) -> dict[str, Any]:
 
 def submit(ctx: Context, path: Path) -> Edition:
     """`item add`: read the file and store it as an item. Raises BadInput; then nothing was stored."""
-    draft = read_file(ctx, path)
+    draft = read(path, ctx.clock.now())
+    keep(ctx, draft)
     with ctx.store.write() as connection:
         return freeze(ctx, connection, draft)
 

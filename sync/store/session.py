@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pysqlite3
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import OperationalError
 
@@ -84,11 +82,22 @@ class Store:
 
     def migrate(self) -> None:
         """Bring the schema to this code's version, in one transaction: after a death it is old or new."""
+        from alembic import command  # most commands never migrate, and need not wait for its import
+        from alembic.config import Config
+        from alembic.util import CommandError
+
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self.write() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                raise BadInput(
+                    str(self.path),
+                    f"the database is not one of this version's: {error}",
+                    "run the version that made it, or set TONGFA_HOME to another folder",
+                ) from error
 
     @contextmanager
     def _flock(self) -> Iterator[None]:

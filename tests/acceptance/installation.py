@@ -82,10 +82,14 @@ class Result:
 
 @dataclass
 class Installation:
-    """One home, its environment, and the `tongfa up` that runs it, if it was started."""
+    """One home, its environment, and the `tongfa up` that runs it, if it was started.
+
+    `outlets`: where the sandbox servers keep their folders, when it is not `tongfa up` that runs them.
+    """
 
     home: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    outlets: Path | None = None
     _up: subprocess.Popen[bytes] | None = None
 
     # commands
@@ -197,9 +201,13 @@ class Installation:
         """The living worker processes of a lane, by the locks they hold."""
         return [holder.pid for holder in ProcessLock(self.home / "workers", "test").living(lane)]
 
+    def worker(self, lane: str) -> int:
+        """The one worker of a lane, once there is one: it may just be restarting."""
+        return eventually(lambda: self.workers(lane))[0]
+
     def kill_worker(self, lane: str) -> int:
         """`kill -9` of the one worker of a lane; returns the process that then no longer is."""
-        (pid,) = self.workers(lane)
+        pid = self.worker(lane)
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: not alive(pid))
         return pid
@@ -208,8 +216,16 @@ class Installation:
 
     def server(self, name: str) -> Server:
         """A sandbox server: mastodon, wechat, or pages (website and gazette)."""
-        home = self.home / "sandbox" / name
+        home = self._outlets / name
         return Server(home, (home / "address").read_text().strip())
+
+    def servers(self) -> list[str]:
+        """The sandbox servers there are."""
+        return sorted(path.parent.name for path in self._outlets.glob("*/address"))
+
+    @property
+    def _outlets(self) -> Path:
+        return self.outlets or self.home / "sandbox"
 
     def sandbox(self, server: str) -> str:
         """The address of a sandbox server."""
@@ -225,12 +241,12 @@ class Installation:
 
     def clear(self, *servers: str) -> None:
         """Every knob of these sandbox servers is taken back; without a name, of all."""
-        for name in servers or [path.parent.name for path in (self.home / "sandbox").glob("*/address")]:
+        for name in servers or self.servers():
             self.server(name).clear()
 
     def served(self, outlet: str) -> Path:
         """The folder that the web server shows of a website or gazette."""
-        return self.home / "sandbox" / "pages" / outlet / "www"
+        return self._outlets / "pages" / outlet / "www"
 
     def copies(self, title: str) -> dict[str, list[int]]:
         """Outlet → when each public copy of the item of this title appeared (µs UTC), by the outlets themselves.
@@ -238,12 +254,12 @@ class Installation:
         Records of the sandboxes for accounts, change times of the files for static sites.
         """
         found: dict[str, list[int]] = {}
-        for server in (path.parent.name for path in (self.home / "sandbox").glob("*/address")):
+        for server in self.servers():
             for line in self.record(server):
                 shown = {"post_created": "text", "published": "title"}.get(line["effect"])
                 if line["applied"] and shown and str(line["detail"][shown]).split("\n")[0] == title:
                     found.setdefault(line["account"], []).append(line["at"])
-        for page in (self.home / "sandbox").glob("pages/*/www/*/*.html"):
+        for page in self._outlets.glob("pages/*/www/*/*.html"):
             if f'<meta name="ArticleTitle" content="{title}">' in page.read_text():
                 found.setdefault(page.parts[-4], []).append(page.stat().st_ctime_ns // 1000)
         return found

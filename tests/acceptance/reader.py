@@ -6,6 +6,7 @@ import re
 import threading
 import urllib.request
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 from urllib.error import HTTPError
@@ -34,8 +35,7 @@ class Reader:
     def __init__(self, installed: Installation, outlet: str, title: str) -> None:
         self.reads: list[Read] = []
         self.address = ""
-        self._prepared = installed.served(outlet).parent / ".www.staged" / "pages"
-        self._title = f'<meta name="ArticleTitle" content="{title}">'
+        self._find = partial(prepared_address, installed, outlet, title)
         self._enough = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"reader of {outlet}")
 
@@ -54,13 +54,15 @@ class Reader:
             else:
                 self.reads.append(read(self.address))
 
-    def _find(self) -> str:
-        for path in self._prepared.glob("*.html"):
-            page = path.read_text()
-            found = ADDRESS.search(page)
-            if self._title in page and found:
-                return found[1]
-        return ""
+
+def prepared_address(installed: Installation, outlet: str, title: str) -> str:
+    """Where the item will be, by the page that was prepared for it; "" while there is none."""
+    for path in (installed.served(outlet).parent / ".www.staged" / "pages").glob("*.html"):
+        page = path.read_text()
+        found = ADDRESS.search(page)
+        if f'<meta name="ArticleTitle" content="{title}">' in page and found:
+            return found[1]
+    return ""
 
 
 def read(address: str) -> Read:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.clock import SECOND
+from sync.clock import SECOND, iso
 from sync.flow import R
 from tests.acceptance.installation import (
     FOUR,
@@ -76,7 +76,7 @@ def arrived(installed: Installation, server: str, effect: str, title: str) -> bo
 def test_a_release_worker_killed_between_commit_and_instant(victim: Installation, tmp_path: Path) -> None:
     """Nothing was sent, but nobody knows that: after the quarantine the next worker sends it, late and once."""
     titles = [f"提交之后发布进程被终止的通告（{n}）" for n in range(3)]
-    release = publish(victim, tmp_path, *titles, at=soon(14))
+    release = publish(victim, tmp_path, *titles, at=soon(12))
     told = victim.until(release, lambda report: report["state"] == R.COMMITTED)
     killed = victim.kill_worker("release")
     assert now() < micros(told["release_at"]), "killed too late to prove anything"
@@ -145,14 +145,18 @@ def drafted(installed: Installation) -> int:
 
 
 def test_a_release_worker_killed_at_any_moment(victim: Installation, tmp_path: Path) -> None:
-    """Three releases one after the other, and for each a kill at some moment around its instant."""
+    """Three releases, four seconds apart, and for each a kill at some moment around its instant."""
     seed = random.randrange(2**32)
     moments = [random.Random(seed + n).uniform(-1.2, 0.4) for n in range(3)]
     print(f"seed {seed}: killed at {', '.join(f'T{moment:+.3f} s' for moment in moments)}")
-    for number, moment in enumerate(moments):
-        title = f"任意时刻进程被终止的通告（{number}）"
-        release = publish(victim, tmp_path / str(number), title, at=soon(9))
-        release_at = micros(victim.report(release)["release_at"])
-        eventually(lambda at=release_at + moment * SECOND: now() >= at)  # type: ignore[misc]
+    first = now() + 18 * SECOND
+    planned = {
+        f"任意时刻进程被终止的通告（{n}）": (first + 4 * n * SECOND, first + round((4 * n + moment) * SECOND))
+        for n, moment in enumerate(moments)
+    }
+    releases = {title: publish(victim, tmp_path / str(at), title, at=iso(at)) for title, (at, _) in planned.items()}
+    for _, kill_at in planned.values():
+        eventually(lambda at=kill_at: now() >= at)  # type: ignore[misc]
         victim.kill_worker("release")
+    for title, release in releases.items():
         assert_once_everywhere(victim, release, title)

@@ -88,15 +88,17 @@ class StoreInHand(Store):
         super().__init__(url)
         self._clock = clock
         self.breaks: deque[bool] = deque()
+        self.offset = 0  # µs by which the database's clock is ahead of the host's
+        self.gone = False  # its process died: nothing is stored any more
         # A power cut is not tried here, so nobody need wait for the disk.
         event.listen(self.engine, "connect", lambda raw, record: raw.execute("PRAGMA synchronous=OFF"))
 
     def now(self, connection: Connection) -> int:
-        return self._clock.now()
+        return self._clock.now() + self.offset
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        broken = self.breaks.popleft() if self.breaks else False
+        broken = self.gone or (self.breaks.popleft() if self.breaks else False)
         with super().write() as connection:
             yield connection
             if broken:
@@ -252,6 +254,10 @@ class Process:
     lanes: tuple[str, ...]
     failures: list[BaseException]
     rung: dict[tuple[str, str, int], int] = field(default_factory=dict)
+
+    @property
+    def duties(self) -> list[str]:
+        return [duty for lane in self.lanes for duty in LANES[lane]]
 
     def first_time(self, one: str, duty: str, due_at: int, now: int) -> bool:
         if now - self.rung.get((one, duty, due_at), 0) < REMEMBERED:
@@ -428,16 +434,16 @@ class World:
 
     def step(self) -> bool:
         """One act that is due, or one look of every sweeper. False: nothing was due."""
-        for process in self.processes:
+        living = [one for one in self.processes if not one.store.gone]
+        for process in living:
             if process.sender.turn():
                 return True
-        return any([self._sweep(process) for process in list(self.processes)])
+        return any([self._sweep(process) for process in living])
 
     def _sweep(self, process: Process) -> bool:
         ctx, now = process.ctx, self.clock.now()
-        duties = [duty for lane in process.lanes for duty in LANES[lane]]
         with process.store.read() as connection:
-            due = [row for row in deliveries.due(connection, now, duties) if self._readable(connection, row) <= now]
+            due = [row for row in deliveries.due(connection, now, process.duties) if self._readable(connection, row) <= now]
             owned = deliveries.owned(connection)
             late = [
                 row.id for one in releases.overdue(connection, now) for row in deliveries.of_release(connection, one.id)
@@ -476,14 +482,16 @@ class World:
 
     def _following(self) -> int | None:
         """The next instant at which anything falls due."""
-        instants = [at for one in self.processes if (at := one.sender.due_at()) is not None]
+        living = [one for one in self.processes if not one.store.gone]
+        instants = [at for one in living if (at := one.sender.due_at()) is not None]
         with self.store.read() as connection:
             for row in connection.execute(delivery.select().where(delivery.c.due_at.is_not(None))):
-                whole = self._readable(connection, row)
-                rung = [one.rung.get((row.id, row.duty, row.due_at)) for one in self.processes]
-                instants.append(max([whole, *(at + REMEMBERED for at in rung if at is not None)]))
+                workers = [one for one in living if row.duty in one.duties]
+                rung = [one.rung.get((row.id, row.duty, row.due_at), 0) for one in workers]
+                instants += [max(self._readable(connection, row), at + REMEMBERED) for at in rung]
             waiting = release_table.c.state.in_((R.OPEN, R.READY)) & release_table.c.overdue_at.is_not(None)
-            instants += [row.overdue_at for row in connection.execute(release_table.select().where(waiting))]
+            late = list(connection.execute(release_table.select().where(waiting)))
+            instants += [row.overdue_at for row in late if any("prepare" in one.lanes for one in living)]
         now = self.clock.now()
         return min((max(at, now + 1) for at in instants), default=None)
 
@@ -548,7 +556,7 @@ def world_in(folder: Path, database: Path) -> Iterator[World]:
     made = World(folder / "home", database)
     try:
         yield made
-        assert [] == made.failures
+        assert [] == made.failures, made.failures
     finally:
         made.close()
 

@@ -1,0 +1,132 @@
+"""`tongfa delivery …`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from sync.cli.lookup import found
+from sync.cli.output import Json, Limit, document, group, say, show_list, show_pairs, state_word, when, wired
+from sync.clock import iso
+from sync.engine import control, report
+from sync.engine.context import Context
+from sync.flow import D
+from sync.store import deliveries, journal, outlets, releases
+
+delivery = group("投送 deliveries: one item at one outlet")
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="as `delivery list` shows it")]
+
+
+class Found(StrEnum):
+    PUBLIC = "public"
+    HIDDEN = "hidden"
+    NOTHING = "nothing"
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(delivery, name="delivery")
+
+
+@delivery.command("list")
+def list_(
+    state: Annotated[D | None, typer.Option(help="only in this state")] = None,
+    limit: Limit = 100,
+    json: Json = False,
+) -> None:
+    """Deliveries, of all releases."""
+    with wired().store.read() as connection:
+        kinds = {row.name: row.kind for row in outlets.every(connection, retired=True)}
+        listed = [
+            {
+                **report.delivery_report(releases.get(connection, row.release), row, kinds[row.outlet]),
+                "release": row.release,
+            }
+            for row in deliveries.page(connection, state=state, size=limit + 1)
+        ]
+    show_list(
+        "deliveries",
+        listed,
+        ("id", "outlet", "state", "release"),
+        lambda one: (one["id"], one["outlet"], state_word(one["state"]), one["release"]),
+        limit=limit,
+        json=json,
+    )
+
+
+@delivery.command("show")
+def show(delivery_id: Id, json: Json = False) -> None:
+    """One delivery with everything that happened to it, and the worker of every attempt."""
+    _show(wired(), delivery_id, json)
+
+
+@delivery.command("retry")
+def retry(delivery_id: Id, json: Json = False) -> None:
+    """Try a failed delivery again."""
+    ctx = wired()
+    control.retry(ctx, delivery_id)
+    _show(ctx, delivery_id, json)
+
+
+@delivery.command("drop")
+def drop(delivery_id: Id, json: Json = False) -> None:
+    """Give a failed delivery up."""
+    ctx = wired()
+    control.drop(ctx, delivery_id)
+    _show(ctx, delivery_id, json)
+
+
+@delivery.command("settle")
+def settle(
+    delivery_id: Id,
+    what: Annotated[Found, typer.Option("--found", help="what the outlet shows")],
+    url: Annotated[str | None, typer.Option(metavar="URL", help="where it is public")] = None,
+    json: Json = False,
+) -> None:
+    """Say what you found at the outlet of an unresolved delivery."""
+    ctx = wired()
+    control.settle(ctx, delivery_id, what.value, url)
+    _show(ctx, delivery_id, json)
+
+
+def _show(ctx: Context, delivery_id: str, json: bool) -> None:
+    with ctx.store.read() as connection:
+        row = found(lambda: deliveries.get(connection, delivery_id), "delivery", delivery_id)
+        kind = outlets.get(connection, row.outlet).kind
+        told: dict[str, Any] = report.delivery_report(releases.get(connection, row.release), row, kind)
+        history = journal.of(connection, "delivery", delivery_id)
+    told["release"] = row.release
+    told["history"] = [
+        {"at": iso(one.at), "act": one.act, "state": one.state, "actor": one.actor, "detail": one.detail}
+        for one in history
+    ]
+    if json:
+        document(told)
+        return
+    show_pairs(
+        {
+            "id": told["id"],
+            "release": told["release"],
+            "item": told["item"],
+            "outlet": f"{told['outlet']} · {told['kind']}",
+            "state": state_word(told["state"]),
+            "address": told["url"],
+            "ref": told["ref"],
+            "attempts": told["attempts"],
+            "worker": told["worker"],
+            "sent at": _exact(told["sent_at"]),
+            "visible": _exact(told["visible_at"]),
+            "lateness": told["lateness_ms"],
+            "match": told["match"],
+            "problems": [f"{one['where']}: {one['message']}" for one in told["problems"]],
+            "next": told["next"],
+        }
+    )
+    for one in told["history"]:
+        say(f"  {_exact(one['at'])}  {one['act']:<14} {one['actor']}")
+
+
+def _exact(instant: str | None) -> str | None:
+    return None if instant is None else when(instant, exact=True)

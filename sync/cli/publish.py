@@ -1,0 +1,165 @@
+"""`tongfa publish`, and following what a release comes to."""
+
+from __future__ import annotations
+
+import threading
+from typing import Annotated, Any
+
+import typer
+from rich.live import Live
+
+from sync.cli.lookup import found
+from sync.cli.output import (
+    Json,
+    document,
+    err,
+    labelled,
+    out,
+    plain,
+    say,
+    show_table,
+    state_word,
+    table,
+    tell,
+    tick,
+    when,
+    wired,
+    word,
+)
+from sync.engine import report
+from sync.engine.context import Context
+from sync.engine.plan import Order
+from sync.engine.plan import plan as plan_order
+from sync.model import Align, BadInput, Policy
+
+PATIENCE = 0.5  # seconds a missing worker is given to come up
+LOOK_AGAIN = 0.1  # seconds
+INTERRUPTED = 130
+
+Wait = Annotated[
+    float | None,
+    typer.Option(
+        "--wait", metavar="[SECONDS]", min=0, max=604_800, help="until it is verified everywhere; alone: 600 seconds"
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("publish")(publish)
+
+
+def publish(
+    sources: Annotated[list[str], typer.Argument(metavar="FILE|ITEM…", help="files or item ids")],
+    outlets_: Annotated[str | None, typer.Option("--outlets", metavar="A,B", help="where to")] = None,
+    group: Annotated[str | None, typer.Option(metavar="GROUP", help="a group of outlets")] = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="ISO8601|now", help="the instant, with its offset")] = None,
+    policy: Annotated[Policy, typer.Option(help="which outlets must be ready")] = Policy.REQUIRED,
+    align: Annotated[Align, typer.Option(help="what happens at the instant")] = Align.NOT_BEFORE,
+    wait: Wait = None,
+    again: Annotated[bool, typer.Option("--again", help="although it is there already")] = False,
+    request_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="a repeated command returns the first result")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Publish once: every outlet, one instant. 一次发布，处处同时。"""
+    for option, value in (("--outlets", outlets_), ("--group", group), ("--request-id", request_id)):
+        if value is not None and not value.strip(" ,"):
+            raise BadInput(option, "it is empty", "name something, or leave the option out")
+    ctx = wired()
+    names = tuple(one.strip() for one in (outlets_ or "").split(",") if one.strip())
+    order = Order(tuple(sources), names, group, at, policy, align, again, request_id)
+    need_workers(ctx)
+    follow(ctx, plan_order(ctx, order), wait, json)
+
+
+def need_workers(ctx: Context) -> None:
+    """Raises BadInput unless both lanes have a living worker: a plan that nobody carries out helps nobody."""
+    nap, ends = threading.Event(), ctx.clock.boottime() + PATIENCE
+    while missing := [lane for lane in ("prepare", "release") if not ctx.lock.living(lane)]:
+        if ctx.clock.boottime() > ends:
+            lanes = " and no ".join(f"{lane} worker" for lane in missing)
+            mend = f"start `tongfa up`, or `tongfa worker --lane {missing[0]}`; nothing was planned"
+            raise BadInput("workers", f"no {lanes} is running", mend)
+        nap.wait(0.05)
+
+
+def follow(ctx: Context, release_id: str, wait: float | None, json: bool) -> None:
+    """Print the release now, or, waiting, once nothing more will come of it; exits with its code."""
+    try:
+        told = look(ctx, release_id) if wait is None else watch(ctx, release_id, wait)
+        code = 0 if wait is None else report.exit_code(told)
+    except KeyboardInterrupt:
+        tell(f"release {release_id} goes on; `tongfa release show {release_id} --wait` follows it again")
+        told, code = look(ctx, release_id), INTERRUPTED
+        if not json:
+            raise SystemExit(code) from None
+    if json:
+        document(told)
+    else:
+        show_report(told)
+    raise SystemExit(code)
+
+
+def watch(ctx: Context, release_id: str, wait: float) -> dict[str, Any]:
+    """The report as soon as nothing more will come of waiting, or after `wait` seconds; progress on stderr."""
+    nap, ends = threading.Event(), ctx.clock.boottime() + wait
+    with Live(console=err, transient=True, auto_refresh=False) as live:
+        while True:
+            told = look(ctx, release_id)
+            if err.is_terminal:
+                rows = [
+                    (one["outlet"], state_word(one["state"]), when(one["visible_at"])) for one in told["deliveries"]
+                ]
+                live.update(table(("outlet", "state", "visible"), rows), refresh=True)
+            if report.finished(told) or ctx.clock.boottime() >= ends:
+                return told
+            nap.wait(LOOK_AGAIN)
+
+
+def look(ctx: Context, release_id: str) -> dict[str, Any]:
+    """The report as it is now. Raises BadInput for an unknown release."""
+    with ctx.store.read() as connection:
+        return found(lambda: report.release_report(connection, ctx.kind, release_id), "release", release_id)
+
+
+def show_report(told: dict[str, Any]) -> None:
+    """The report as a person reads it: 80 columns do, and every address stays in one piece."""
+    rows = told["deliveries"]
+    at = when(told["release_at"], exact=True)
+    out.print(labelled("release", f"{told['release']} · {state_word(told['state'])} · {at}"), soft_wrap=True)
+    if told["why"]:
+        out.print(labelled("why", told["why"]), soft_wrap=True)
+    names = {one["id"]: one["outlet"] + ("" if one["live"] else " °") for one in rows}
+    if len(told["items"]) > 1:
+        names = {one["id"]: f"{names[one['id']]} {one['item']}" for one in rows}
+    show_table(
+        ("outlet", "state", "visible", "lateness", "match", "worker"),
+        [
+            (
+                names[one["id"]],
+                state_word(one["state"]),
+                when(one["visible_at"], exact=True)[11:23],
+                "" if one["lateness_ms"] is None else f"{one['lateness_ms']:.1f}",
+                tick(one["match"]),
+                (one["worker"] or "").split(":")[-1],
+            )
+            for one in rows
+        ],
+    )
+    for one in rows:
+        if one["url"]:
+            say(f"{one['outlet']}  {one['url']}")
+    for one in rows:
+        for problem in one["problems"]:
+            if problem["message"] not in told["why"]:
+                say(f"✗ {one['outlet']} · {problem['where']}: {problem['message']}")
+    for step in dict.fromkeys([*(one["next"] for one in rows), told["next"]]):
+        if step:
+            out.print(labelled("next", step), soft_wrap=True)
+    if told["skew_ms"] is not None:
+        error = f" ± {told['skew_error_ms']:.0f}" if told["skew_error_ms"] is not None else ""
+        sent = f" · {word('sent')} {told['skew_sent_ms']:.2f} ms" if told["skew_sent_ms"] is not None else ""
+        say(f"{word('skew')} {told['skew_ms']:.1f}{error} ms{sent} · {word('log')} {told['log']['size']}")
+    if not all(one["live"] for one in rows):
+        out.print(plain(f"° {word('sandbox')}"), style="dim")
