@@ -23,6 +23,7 @@ from sync.store import deliveries, releases
 from tasks import LANES, base
 
 REMEMBERED = 3 * SECOND  # µs
+LONGEST = 10 * SECOND  # µs that a look may be left out, should the wall clock be set back
 BATCH = 32  # deliveries a message
 ORPHANS_EVERY = 20  # looks between two searches for rows of dead owners
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # the worker's bl
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         self._halt = threading.Event()
+        self._version, self._look_at = -1, 0
         self._rung: dict[tuple[str, str, int], int] = {}
         self._dropped: set[str] = set()
 
@@ -63,9 +65,14 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # the worker's bl
             looks += 1
 
     def _ring_due(self, ctx: Context, duties: tuple[str, ...]) -> None:
-        now = ctx.clock.now()
+        now, version = ctx.clock.now(), ctx.store.version()
+        if version == self._version and now < self._look_at:
+            return  # nobody committed anything, and nothing has fallen due by time alone
         with ctx.store.read() as connection:
             due = deliveries.due(connection, now, duties)
+            coming = deliveries.next_due(connection, now, duties)
+        again = now + (REMEMBERED if due else LONGEST)  # what was rung and not taken is rung again
+        self._version, self._look_at = version, min(again, coming or again)
         batches: dict[tuple[str, str], list[str]] = defaultdict(list)
         for row in due:
             if self._first_time(row.id, row.duty, row.due_at, now):

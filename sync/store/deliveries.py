@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from sync import flow
 from sync.flow import D, E, R
@@ -18,13 +18,16 @@ from sync.store import journal
 from sync.store.outlets import Unknown
 from sync.store.tables import Record, delivery, release
 
-
 # Asked twenty times a second by every worker: built once, which is most of what a look costs.
 _DUE = (
     select(delivery.c.id, delivery.c.duty, delivery.c.release, delivery.c.due_at)
     .where(delivery.c.due_at <= bindparam("now"), delivery.c.duty.in_(bindparam("duties", expanding=True)))
     .order_by(delivery.c.due_at)
     .limit(200)
+)
+
+_NEXT_DUE = select(func.min(delivery.c.due_at)).where(
+    delivery.c.due_at > bindparam("now"), delivery.c.duty.in_(bindparam("duties", expanding=True))
 )
 
 
@@ -60,6 +63,11 @@ def page(connection: Connection, *, state: str | None, after: str = "", size: in
 def due(connection: Connection, now: int, duties: Sequence[str]) -> Sequence[Record]:
     """(id, duty, release, due_at) of what is due by `now`, oldest first, at most 200."""
     return connection.execute(_DUE, {"now": now, "duties": list(duties)}).all()
+
+
+def next_due(connection: Connection, now: int, duties: Sequence[str]) -> int | None:
+    """When the next of these duties falls due after `now` (µs UTC); None: none is planned."""
+    return connection.execute(_NEXT_DUE, {"now": now, "duties": list(duties)}).scalar()
 
 
 def owned(connection: Connection) -> Sequence[Record]:

@@ -39,6 +39,7 @@ class Store:
         self.path = Path(url.removeprefix("sqlite:///"))
         self._gate = self.path.with_suffix(".gate")
         self._turn = threading.Lock()  # flock does not separate threads that share a descriptor
+        self._watching: Any = None  # a connection that never writes: its data_version tells of all others
         self.engine = _sqlite(url)
         self._writes = self.engine.execution_options(writes=True)
 
@@ -60,6 +61,12 @@ class Store:
         """One consistent snapshot. Never waits for a writer."""
         with self.engine.begin() as connection:
             yield connection
+
+    def version(self) -> int:
+        """A number that differs after any commit, at a fiftieth of a query's cost. For one thread only."""
+        if self._watching is None:
+            self._watching = pysqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        return int(self._watching.execute("PRAGMA data_version").fetchone()[0])
 
     def now(self, connection: Connection) -> int:
         """The database's clock, µs UTC. SQLite has none of its own: it is the host's."""
