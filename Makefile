@@ -24,10 +24,10 @@ check: setup ## the quick part of test: format, lint, types, imports
 	@$(BIN)/lint-imports --no-logo
 
 test: check ## everything that must hold, up to 20 minutes
-	@$(BIN)/pytest --ignore=tests/benchmarks --ignore=tests/live $(ARGS)
+	@$(BIN)/pytest --ignore=tests/live $(ARGS)
 
-bench: setup ## the speed targets, measured here
-	@$(BIN)/pytest -s tests/benchmarks $(ARGS)
+bench: setup ## the speed targets, measured here: five minutes, ARGS=--quick two
+	@$(BIN)/python -m tests.benchmarks.skew $(ARGS)
 
 tables: setup ## the tables in the READMEs, anew from the code
 	@$(BIN)/python scripts/tables.py

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from secrets import token_hex
@@ -100,7 +101,10 @@ def context(settings: Settings, lane: str, *, person: str | None = None, clock: 
 def _channels(settings: Settings, assets: Assets, clock: Clock) -> Callable[[Record], Channel]:
     vault = Vault.at(settings.secret_key_path)
     pages = Templates()
-    egress = {private: Http(private_network=private, now=clock.now) for private in (True, False)}
+
+    @cache  # made when first needed: reading the certificates takes longer than most commands
+    def egress(private: bool) -> Http:
+        return Http(private_network=private, now=clock.now)
 
     def blob(digest: str) -> bytes:
         try:
@@ -123,7 +127,7 @@ def _channels(settings: Settings, assets: Assets, clock: Clock) -> Callable[[Rec
         else:
             home = sandbox_home(settings, sandbox_of(row.kind))
             outlet = made.twin(outlet, sandbox_address(home, row.name), str(home / row.name))
-        tools = Tools(egress[outlet.private_network], blob, pages, clock.now)
+        tools = Tools(egress(outlet.private_network), blob, pages, clock.now)
         return made(outlet, tools)
 
     return channel

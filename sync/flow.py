@@ -169,7 +169,7 @@ ALLOWED: dict[E, frozenset[R]] = {
     E.PREPARE_BEGUN: frozenset({R.OPEN, R.READY, R.COMMITTED}),
     E.RELEASE_BEGUN: frozenset({R.COMMITTED}),
     E.DISCARD_BEGUN: frozenset({R.CANCELLED}),
-    E.RETRIED: frozenset({R.OPEN, R.COMMITTED}),
+    E.RETRIED: frozenset({R.OPEN, R.READY, R.COMMITTED}),
 }
 
 

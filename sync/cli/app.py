@@ -48,6 +48,9 @@ def options(
         raise typer.Exit
 
 
+COMMAND = get_command(app)
+
+
 def run_command(arguments: Sequence[str]) -> NoReturn:
     """Run one command and exit with its code."""
     debug = "--debug" in arguments
@@ -57,7 +60,7 @@ def run_command(arguments: Sequence[str]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show ✓ is no reason to fail
     try:
-        code = get_command(app).main(given, prog_name="tongfa", standalone_mode=False)
+        code = COMMAND.main(given, prog_name="tongfa", standalone_mode=False)
     except EXPECTED as error:
         if debug:
             traceback.print_exc()

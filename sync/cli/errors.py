@@ -50,7 +50,9 @@ def refusal(error: BaseException) -> tuple[BadInput, int]:
         case TyperException():
             return _usage(error), WRONG
         case StartFailed():
-            return BadInput("start", str(error), "mend what its log says, and start again"), WRONG
+            first, *log = str(error).splitlines()  # the log's last line says it; those before are a traceback
+            message = " ".join([first, *(line.strip() for line in log[-1:])])
+            return BadInput("start", message, "mend what its log says, and start again"), WRONG
         case OutletError():
             return BadInput("outlet", str(error), "`tongfa outlet check NAME` tells more"), WRONG
         case Superseded():
@@ -60,9 +62,16 @@ def refusal(error: BaseException) -> tuple[BadInput, int]:
         case OSError():
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
             mend = SPACE if full else "mend that and try again"
-            return BadInput(str(error.filename or "system"), error.strerror or str(error), mend), WRONG
+            return BadInput(str(error.filename or _home()), error.strerror or str(error), mend), WRONG
         case _:
             return _database(error)
+
+
+def _home() -> Path:
+    try:
+        return settings().home
+    except BadInput:
+        return Path()
 
 
 def _usage(error: TyperException) -> BadInput:
@@ -71,10 +80,10 @@ def _usage(error: TyperException) -> BadInput:
     context, parameter = getattr(known, "ctx", None), getattr(known, "param", None)
     command = context.command_path if context is not None else "tongfa"
     mend = f"`{command} --help` tells what there is"
-    message = error.format_message()
+    message = " ".join(error.format_message().split())
     if parameter is not None and error.message:
         where = parameter.opts[-1] if parameter.param_type_name == "option" else parameter.display_name_raw
-        message = error.message.removeprefix("Value error, ").replace("Input should be", "must be")
+        message = " ".join(error.message.split()).removeprefix("Value error, ").replace("Input should be", "must be")
         return BadInput(where, message, mend)
     if near := getattr(known, "possibilities", None):
         message, mend = error.message, f"did you mean {' or '.join(sorted(near))}? {mend}"
@@ -84,9 +93,8 @@ def _usage(error: TyperException) -> BadInput:
 def _database(error: BaseException) -> tuple[BadInput, int]:
     raised = getattr(error, "orig", None)
     code = getattr(raised, "sqlite_errorcode", 0) & 0xFF
-    home = settings().home
     if code in SQLITE:
-        message, mend = SQLITE[code]
+        home, (message, mend) = _home(), SQLITE[code]
         if home.is_dir() and shutil.disk_usage(home).free < LEAST_FREE:
             message, mend = "the disk is full; nothing was stored", SPACE
         return BadInput(str(home), message, mend), WRONG

@@ -28,7 +28,7 @@ from sync.cli.output import (
 )
 from sync.engine import report
 from sync.engine.context import Context
-from sync.engine.plan import Order
+from sync.engine.plan import Order, planned_before
 from sync.engine.plan import plan as plan_order
 from sync.model import Align, BadInput, Policy
 
@@ -69,8 +69,11 @@ def publish(
     ctx = wired()
     names = tuple(one.strip() for one in (outlets_ or "").split(",") if one.strip())
     order = Order(tuple(sources), names, group, at, policy, align, again, request_id)
-    need_workers(ctx)
-    follow(ctx, plan_order(ctx, order), wait, json)
+    release_id = planned_before(ctx, order)
+    if release_id is None:
+        need_workers(ctx)
+        release_id = plan_order(ctx, order)
+    follow(ctx, release_id, wait, json)
 
 
 def need_workers(ctx: Context) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
@@ -20,6 +21,7 @@ from sync.engine.context import Context
 from sync.engine.doctor import findings
 from sync.engine.plan import Order, plan
 from sync.model import BadInput
+from sync.ownership import ProcessLock
 from sync.programs import ROOT, sandboxes, worker_argv, workers
 from sync.settings import Settings
 from sync.store import outlets
@@ -67,6 +69,8 @@ def up(
     if host not in ("127.0.0.1", "localhost"):
         raise BadInput("--host", "the preview of sandbox pages is served on this machine only", "leave --host out")
     read = settings()
+    _refuse_second(ProcessLock(read.home / "workers", SUPERVISOR))
+    _refuse_taken(port)
     create_home(read, SystemClock())
     ctx = wired(SUPERVISOR)
     with ctx.store.read() as connection:
@@ -137,13 +141,26 @@ def _alone(ctx: Context) -> Iterator[None]:
     """Two who run one installation would serve its sandboxes twice. Raises BadInput for the second."""
     mine = ctx.lock.name
     try:
-        others = [one for one in ctx.lock.living(SUPERVISOR) if one.name != mine]
-        if others:
-            where, mend = str(ctx.settings.home), "end that one first, or set TONGFA_HOME to another folder"
-            raise BadInput(where, f"process {others[0].pid} runs this installation already", mend)
+        _refuse_second(ctx.lock, mine)
         yield
     finally:
         ctx.lock.release()
+
+
+def _refuse_second(lock: ProcessLock, mine: str = "") -> None:
+    others = [one for one in lock.living(SUPERVISOR) if one.name != mine]
+    if others:
+        mend = "end that one first, or set TONGFA_HOME to another folder"
+        raise BadInput("TONGFA_HOME", f"process {others[0].pid} runs this installation already", mend)
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BadInput(f"--port {port}", str(error.strerror), "name another with --port; 0 takes any") from None
 
 
 def _demo_outlets(ctx: Context) -> None:

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection
 
 from sync.clock import MILLISECOND, SECOND, iso
+from sync.contract import TryLater
 from sync.engine import outcome
 from sync.engine.context import Context
 from sync.engine.evidence import clock_evidence
 from sync.flow import RE, D, E, R
 from sync.model import Problem
 from sync.store import deliveries, releases
+from sync.store.deliveries import Superseded
 from sync.store.tables import Record
 
 WATCHERS_LEAD = SECOND // 2  # µs before the instant that the readers are called together; they read after it
@@ -45,6 +48,8 @@ class Claim:
             if joined.state not in (R.READY, R.COMMITTED) or not free:
                 return False
             self.committed = joined.state == R.COMMITTED
+            if not self.committed and _too_late(joined, now):
+                return False  # whoever looks after doubt is about to hold it
             if not self.committed:
                 # What commits the release must hold everything required: an optional outlet that is ready
                 # later would otherwise commit it while somebody is still trying to arm a required one.
@@ -63,12 +68,15 @@ class Claim:
         """The point of no return, in one transaction: the release committed, every armed delivery in flight.
 
         Returns the instant of the shots (µs UTC). Raises IllegalMove or Superseded when the release was
-        held, cancelled or taken over meanwhile, TryLater when the clocks cannot be trusted: then nothing
-        was committed. Dying after it: the deliveries are in flight under a dead owner, and are probed.
+        held, cancelled or taken over meanwhile, TryLater when it is too late or the clocks cannot be
+        trusted: then nothing was committed. Dying after it: the deliveries are in flight under a dead
+        owner, and are probed.
         """
         ctx = self._ctx
         with ctx.store.write() as connection:
             joined, now = releases.get(connection, self.id), ctx.store.now(connection)
+            if joined.state == R.READY and _too_late(joined, now):  # the machine slept since it was armed
+                raise TryLater(f"not sent by {iso(joined.overdue_at)}, the end of its late limit")
             evidence = clock_evidence(ctx, now, live=joined.live)
             fire_at = now + ctx.settings.lead_ms * MILLISECOND if self.release_at is None else max(self.release_at, now)
             if joined.state != R.COMMITTED:
@@ -122,7 +130,9 @@ class Claim:
                 with ctx.store.write() as connection:
                     for name, what, at in batch:
                         learnt = {} if at is None else {"sent_at": at}
-                        outcome.apply_answer(ctx, connection, self.rows[name], cans[name], what, **learnt)
+                        # Somebody newer has the row: what was written for it is undone, the others' answers are kept.
+                        with suppress(Superseded), connection.begin_nested():
+                            outcome.apply_answer(ctx, connection, self.rows[name], cans[name], what, **learnt)
                     outcome.settle(ctx, connection, self.id)
             finally:
                 self._drop([name for name, _, _ in batch])
@@ -165,8 +175,17 @@ class Claim:
                 deliveries.note(connection, row, owner=None, **duty)
         return given
 
+    def let_go(self) -> None:
+        """Hold nothing any more, without a word to the database: the sweeper finds our rows that nobody holds."""
+        self._drop(list(self.rows))
+
     def _drop(self, ids: Iterable[str]) -> None:
-        self._ctx.held.drop(ids)
+        dropped = [one for one in ids if self.rows.pop(one, None) is not None]
+        self._ctx.held.drop(dropped)
+
+
+def _too_late(joined: Record, now: int) -> bool:
+    return joined.overdue_at is not None and joined.overdue_at <= now
 
 
 def _is_free(row: Record) -> bool:

@@ -11,7 +11,7 @@ die, and what then finds it:
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -40,7 +40,8 @@ def release(ctx: Context, sender: Sender, ids: Sequence[str]) -> None:
     for release_id in wanted:
         claim = Claim(ctx, release_id)
         if claim.take():
-            Volley(ctx, sender, claim).arm()
+            volley = Volley(ctx, sender, claim)
+            volley.or_let_go(volley.arm)
 
 
 class Volley:
@@ -54,6 +55,23 @@ class Volley:
         left = NOW_PATIENCE if claim.release_at is None else self._until(claim.release_at) - ARM_GRACE
         self._patience = ctx.clock.boottime() + max(left, 0.0)
         self._fire_at = 0  # µs UTC, known at the commit
+
+    def or_let_go(self, act: Callable[[], None]) -> None:
+        """Run an act. One that breaks off, as on a full disk, leaves no delivery with a thread that is gone.
+
+        Each act hands on as its last step, so nothing of one that broke off is still going to be sent.
+        """
+        ended = False
+        try:
+            act()
+            ended = True
+        finally:
+            if not ended:
+                self._disarm()
+                self._claim.let_go()
+
+    def _later(self, boot: float, act: Callable[[], None], *, final: bool = False) -> None:
+        self._sender.later(boot, partial(self.or_let_go, act), final=final)
 
     # ---- arm: nothing public, free to stop
 
@@ -78,7 +96,7 @@ class Volley:
         if self._claim.release_at is None:
             return self.commit()
         ahead = self._until(self._claim.release_at) - self._ctx.settings.commit_before_s
-        return self._sender.later(self._ctx.clock.boottime() + ahead, self.commit)
+        return self._later(self._ctx.clock.boottime() + ahead, self.commit)
 
     def _arm_one(self, row: Record) -> Shot:
         with self._ctx.store.read() as connection:
@@ -98,7 +116,7 @@ class Volley:
     def _arm_again_or_hold(self, lacking: Sequence[Record]) -> None:
         boot = self._ctx.clock.boottime()
         if boot < self._patience:
-            return self._sender.later(boot + ARM_AGAIN, self.arm)
+            return self._later(boot + ARM_AGAIN, self.arm)
         why = "; ".join(f"{row.outlet}: {self._unarmed[row.id]}" for row in lacking)
         self._disarm()
         return self._claim.give_up(self._unarmed, hold=why or None)
@@ -117,7 +135,7 @@ class Volley:
             return self._claim.give_up({}, hold=str(mistrust))
         boot = self._ctx.clock.boottime() + self._until(self._fire_at)
         if self._until(self._fire_at) > LAST_LOOK:
-            return self._sender.later(boot - LAST_LOOK, partial(self._look_again, boot), final=True)
+            return self._later(boot - LAST_LOOK, partial(self._look_again, boot), final=True)
         return self._sender.at(boot, partial(self._fire, boot), final=True)
 
     def _look_again(self, boot: float) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sync.clock import MILLISECOND, iso
 from sync.contract import Channel
 from sync.engine.verify import counted
-from sync.flow import MAYBE_PUBLIC, D, R
+from sync.flow import MAYBE_PUBLIC, PUBLIC, D, R
 from sync.store import deliveries, items, journal, outlets, releases
 from sync.store.tables import Record
 
@@ -23,7 +23,8 @@ def release_report(connection: Connection, kind: Callable[[str], type[Channel]],
     rows = deliveries.of_release(connection, release_id)
     there = {one.name: one for one in outlets.every(connection, retired=True)}
     named = items.of_release(connection, release_id)
-    reading = [one for one in rows if counted(kind(there[one.outlet].kind).can.reveal)]
+    going = [one for one in rows if one.state != D.CANCELLED]  # what a person gave up is waited for by nobody
+    reading = [one for one in going if counted(kind(there[one.outlet].kind).can.reveal)]
     late = [_lateness(row, one) for one in reading if one.visible_at is not None]
     return {
         "release": row.id,
@@ -127,7 +128,7 @@ def exit_code(report: dict[str, Any]) -> int:
     """0 verified everywhere · 3 held or cancelled · 4 public, not everywhere or not verified · 6 nothing public yet."""
     states = {D(one["state"]) for one in report["deliveries"]}
     if report["state"] in (R.HELD, R.CANCELLED):
-        return HELD
+        return PARTLY if states & PUBLIC else HELD  # a person found public what was only to be prepared
     if report["state"] == R.RELEASED and states <= {D.VERIFIED, D.CLOSED, D.CANCELLED}:
         return DONE
     return PARTLY if states & MAYBE_PUBLIC or report["state"] == R.COMMITTED else WAITING
@@ -135,7 +136,7 @@ def exit_code(report: dict[str, Any]) -> int:
 
 def finished(report: dict[str, Any]) -> bool:
     """Nothing more will come of waiting: all verified, or a person is needed for every open one."""
-    if exit_code(report) in (DONE, HELD):
+    if exit_code(report) == DONE or report["state"] in (R.HELD, R.CANCELLED):
         return True
     settled = (D.VERIFIED, D.CLOSED, D.CANCELLED, D.UNRESOLVED, D.FAILED)
     return report["state"] in (R.COMMITTED, R.RELEASED) and all(

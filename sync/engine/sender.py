@@ -33,8 +33,9 @@ class Sender:
         self._heap: list[tuple[float, int, bool, Callable[[], None]]] = []
         self._changed = threading.Condition()
         self._counted = 0
-        self._leading = 0  # final acts in the pool that may hand in another one
-        self._halted = False
+        self._leading = 0  # acts in the pool that may hand in a final one: a commit, a last look
+        self._halted = False  # only final acts are still run
+        self._ended = False  # nothing is run any more
         self._sent: list[tuple[Callable[..., None], tuple[object, ...]]] = []  # to settle; the loop's own
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self._thread.start()
@@ -51,7 +52,7 @@ class Sender:
 
     def later(self, instant: float, act: Callable[[], None], *, final: bool = False) -> None:
         """Run `act` in a pool at `instant`: for anything that waits for a disk or a network."""
-        self.at(instant, lambda: self._hand_over(act, final), final=final)
+        self.at(instant, lambda: self._hand_over(act), final=final)
 
     def soon(self, act: Callable[..., None], *given: object) -> None:
         """Settle in a pool. What it raises is logged; the rows it left are probed later.
@@ -71,16 +72,19 @@ class Sender:
             self._halted = True
             self._changed.notify()
         self._thread.join(timeout=within)
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        self._thread.join()
         self._acting.shutdown(wait=True)
         self._settling.shutdown(wait=True)
 
-    def _hand_over(self, act: Callable[[], None], final: bool) -> None:
+    def _hand_over(self, act: Callable[[], None]) -> None:
         with self._changed:
-            self._leading += final
+            self._leading += 1
         handed = self._acting.submit(act)
         handed.add_done_callback(_report)
-        if final:
-            handed.add_done_callback(self._led)
+        handed.add_done_callback(self._led)
 
     def _led(self, done: Future[None]) -> None:
         with self._changed:
@@ -109,7 +113,7 @@ class Sender:
     def _next(self) -> tuple[float, Callable[[], None]] | None:
         """The next act, once only the last stretch of its waiting is left; None when stopped."""
         with self._changed:
-            while True:
+            while not self._ended:
                 if self._halted:
                     self._heap = [entry for entry in self._heap if entry[2]]
                     heapq.heapify(self._heap)
@@ -120,6 +124,7 @@ class Sender:
                     instant, _, _, act = heapq.heappop(self._heap)
                     return instant, act
                 self._changed.wait(min(nap, LONGEST_NAP))
+            return None
 
 
 def _report(done: Future[None]) -> None:

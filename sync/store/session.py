@@ -58,15 +58,28 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent snapshot. Never waits for a writer."""
-        with self.engine.begin() as connection:
-            yield connection
+        """One consistent snapshot. Never waits for a writer.
+
+        Raises BadInput when the disk is full: the first to open the database needs a little space beside it.
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            raise _named(error, self.path) from error
 
     def version(self) -> int:
-        """A number that differs after any commit, at a fiftieth of a query's cost. For one thread only."""
-        if self._watching is None:
-            self._watching = pysqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        return int(self._watching.execute("PRAGMA data_version").fetchone()[0])
+        """A number that differs after any commit, at a fiftieth of a query's cost. For one thread only.
+
+        Raises BadInput or OperationalError, as reading does; the next call begins anew.
+        """
+        try:
+            if self._watching is None:
+                self._watching = pysqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            return int(self._watching.execute("PRAGMA data_version").fetchone()[0])
+        except pysqlite3.Error as error:
+            self._watching = None
+            raise _named(OperationalError("PRAGMA data_version", None, error), self.path) from error
 
     def now(self, connection: Connection) -> int:
         """The database's clock, µs UTC. SQLite has none of its own: it is the host's."""

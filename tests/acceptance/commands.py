@@ -6,6 +6,7 @@ environment, folder, files and exit code, and runs the very function that `tongf
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sqlite3
@@ -25,7 +26,8 @@ NOISE = {"log", "workers"}  # folders of a home that living processes write to
 class Door:
     """Runs commands in an installation's home, or wherever `TONGFA_HOME` is set to."""
 
-    def __init__(self, installed: Installation) -> None:
+    def __init__(self, installed: Installation, columns: int | None = None) -> None:
+        """`columns`: as in a terminal of that width."""
         self.home = installed.home
         self.folder = installed.home.parent
         self._env = dict(installed.env)
@@ -35,9 +37,10 @@ class Door:
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
+            env={**os.environ, **({"COLUMNS": str(columns)} if columns else {})},
         )
 
-    def run(self, *arguments: str | Path, stdin: str = "", cwd: Path | None = None, **env: str) -> Result:
+    def run(self, *arguments: str | Path, stdin: str = "", cwd: str = "", **env: str) -> Result:
         """As `Installation.run`, sooner."""
         assert self._server.stdin is not None and self._server.stdout is not None
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TONGFA_")}
@@ -45,7 +48,7 @@ class Door:
         files[0].write_text(stdin)
         asked = {
             "arguments": [str(one) for one in arguments],
-            "cwd": str(cwd or self.folder),
+            "cwd": cwd or str(self.folder),
             "env": {**inherited, "TONGFA_LANG": "en", "TONGFA_HOME": str(self.home), **self._env, **env},
             "files": [str(file) for file in files],
         }
@@ -61,14 +64,13 @@ class Door:
         return told.json
 
     def close(self) -> None:
-        assert self._server.stdin is not None
-        self._server.stdin.close()
-        self._server.wait(10)
+        with self._server as server:  # closes both pipes: it ends by that
+            assert server.stdin is not None
 
 
 @contextmanager
-def door(installed: Installation) -> Iterator[Door]:
-    made = Door(installed)
+def door(installed: Installation, columns: int | None = None) -> Iterator[Door]:
+    made = Door(installed, columns)
     try:
         yield made
     finally:
@@ -122,6 +124,7 @@ def _serve() -> None:
     from sync.cli import app, main
 
     assert app and [kind(name) for name in kinds()]  # they are imported
+    gc.freeze()  # what the forked processes share stays shared
     for line in sys.stdin:
         asked = json.loads(line)
         pid = os.fork()

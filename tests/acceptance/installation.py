@@ -2,7 +2,7 @@
 
     with running(folder) as installed:                              # four outlets, both workers live
         item = write_item(folder / "item", "关于……的通告")
-        told = installed.run("publish", item, "--outlets", "site,wechat", "--at", soon(8), "--wait", "--json")
+        told = installed.run("publish", item, "--outlets", "site,wechat", "--at", installed.soon(), "--wait", "--json")
         assert told.code == 0 and told.json["state"] == "released"
         assert installed.copies("关于……的通告").keys() == {"site", "wechat"}    # by the outlets' own records
 
@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -45,6 +45,18 @@ QUICK = {"TONGFA_LANDS_WITHIN_S": "4"}
 PATIENCE = 60.0  # seconds; whatever is waited for and takes longer is broken
 # File times are those of the kernel's coarse clock, which lags by up to one tick.
 TICK = round(time.clock_getres(5) * SECOND)  # 5: CLOCK_REALTIME_COARSE
+
+# Runs several `tongfa` commands in one process; the first that fails ends it.
+SEVERAL = """
+import json, sys
+from sync.cli import main
+for command in json.loads(sys.argv[1]):
+    try:
+        main(command)
+    except SystemExit as ended:
+        if ended.code:
+            raise
+"""
 
 BODY = """
 各村（社区），广大居民：
@@ -90,12 +102,14 @@ class Installation:
     home: Path
     env: Mapping[str, str] = field(default_factory=dict)
     outlets: Path | None = None
+    _pace: float = 1.0  # seconds that a command took of late: other work on this machine makes it slower
     _up: subprocess.Popen[bytes] | None = None
 
     # commands
 
     def run(self, *arguments: str | Path, timeout: float = 120, **env: str) -> Result:
         """`tongfa ARGUMENTS…` as a process of its own, in the folder above the home."""
+        began = time.monotonic()
         process = self._spawn(*arguments, **env)
         try:
             out, err = process.communicate(timeout=timeout)
@@ -103,16 +117,36 @@ class Installation:
             process.kill()
             out, err = process.communicate()
             raise AssertionError(f"tongfa {arguments} still runs after {timeout} s: {out}{err}") from None
+        if "--wait" not in arguments:
+            self._pace = time.monotonic() - began
         return Result(process.returncode, out, err, process.pid)
 
+    def run_all(self, *commands: Sequence[str | Path]) -> list[Result]:
+        """Several commands side by side, as several people would; all of them end with 0."""
+        processes = [self._spawn(*command) for command in commands]
+        told = [(process, *process.communicate(timeout=120)) for process in processes]
+        return [assert_done(Result(process.returncode, out, err, process.pid)) for process, out, err in told]
+
     def add(self, outlets: Mapping[str, str], *options: str) -> None:
-        """Sandbox outlets: name → kind, with the same options for all. The first makes the home."""
-        commands = [("outlet", "add", name, "--kind", kind, *options) for name, kind in outlets.items()]
+        """Sandbox outlets: name → kind, with the same options for all. Makes the home.
+
+        One process after the first, because each start costs as much as a dozen of these.
+        """
+        commands = [["outlet", "add", name, "--kind", kind, *options] for name, kind in outlets.items()]
         assert_done(self.run(*commands[0]))
-        rest = [self._spawn(*command) for command in commands[1:]]
-        for process in rest:
-            out, err = process.communicate(timeout=PATIENCE)
-            assert_done(Result(process.returncode, out, err, process.pid))
+        process = subprocess.run(
+            [sys.executable, "-c", SEVERAL, json.dumps(commands[1:])],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=self.home.parent,
+            env=self._environment({}),
+        )
+        assert 0 == process.returncode, process.stderr
+
+    def soon(self, commands: int = 1) -> str:
+        """An instant that leaves time to plan so many releases and to prepare them, as fast as this machine is now."""
+        return soon(4 + (2 + commands) * self._pace)
 
     def report(self, release: str) -> dict[str, Any]:
         """What `release show` prints, without the second that a new process takes."""
@@ -310,6 +344,11 @@ def soon(seconds: float) -> str:
 def micros(moment: str) -> int:
     """µs UTC of an instant as reports print it, cut to the millisecond."""
     return instant(datetime.fromisoformat(moment))
+
+
+def armed(report: Mapping[str, Any]) -> bool:
+    """Whether the release worker has everything of this release in hand, by its report."""
+    return all((one["worker"] or "").startswith("release-") for one in report["deliveries"])
 
 
 def assert_done(result: Result) -> Result:

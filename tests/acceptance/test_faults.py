@@ -7,6 +7,7 @@ worker again is `tongfa up`, as for a user.
 from __future__ import annotations
 
 import random
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,12 +19,12 @@ from tests.acceptance.installation import (
     FOUR,
     TICK,
     Installation,
+    armed,
     assert_done,
     eventually,
     micros,
     now,
     running,
-    soon,
     write_item,
 )
 
@@ -76,7 +77,7 @@ def arrived(installed: Installation, server: str, effect: str, title: str) -> bo
 def test_a_release_worker_killed_between_commit_and_instant(victim: Installation, tmp_path: Path) -> None:
     """Nothing was sent, but nobody knows that: after the quarantine the next worker sends it, late and once."""
     titles = [f"提交之后发布进程被终止的通告（{n}）" for n in range(3)]
-    release = publish(victim, tmp_path, *titles, at=soon(12))
+    release = publish(victim, tmp_path, *titles, at=victim.soon(3))
     told = victim.until(release, lambda report: report["state"] == R.COMMITTED)
     killed = victim.kill_worker("release")
     assert now() < micros(told["release_at"]), "killed too late to prove anything"
@@ -144,12 +145,30 @@ def drafted(installed: Installation) -> int:
     return sum(line["effect"] == "drafted" for line in installed.record("wechat"))
 
 
+def test_a_disk_that_is_full_at_the_commit(victim: Installation, tmp_path: Path) -> None:
+    """Nothing is committed, nothing is public; once there is room again it goes out by itself, late and once."""
+    title = "提交时磁盘已满的通告"
+    release = publish(victim, tmp_path, title, at=victim.soon())
+    victim.until(release, armed)
+    worker, most = victim.worker("release"), resource.RLIM_INFINITY
+    resource.prlimit(worker, resource.RLIMIT_FSIZE, (0, most))  # whatever it writes is beyond the limit
+    try:
+        release_at = micros(victim.report(release)["release_at"])
+        eventually(lambda: now() > release_at + SECOND)
+        assert {} == victim.copies(title)
+        assert R.READY == victim.report(release)["state"]
+    finally:
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, (most, most))
+    assert_once_everywhere(victim, release, title)
+    assert [worker] == victim.workers("release"), "it was started anew"
+
+
 def test_a_release_worker_killed_at_any_moment(victim: Installation, tmp_path: Path) -> None:
     """Three releases, four seconds apart, and for each a kill at some moment around its instant."""
     seed = random.randrange(2**32)
     moments = [random.Random(seed + n).uniform(-1.2, 0.4) for n in range(3)]
     print(f"seed {seed}: killed at {', '.join(f'T{moment:+.3f} s' for moment in moments)}")
-    first = now() + 18 * SECOND
+    first = micros(victim.soon(5))
     planned = {
         f"任意时刻进程被终止的通告（{n}）": (first + 4 * n * SECOND, first + round((4 * n + moment) * SECOND))
         for n, moment in enumerate(moments)

@@ -5,7 +5,6 @@ What is said here of an outlet comes from its own record, its files or an anonym
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from sync.clock import MILLISECOND, SECOND
-from tests.acceptance.installation import FOUR, TICK, Installation, Result, assert_done, micros, soon, write_item
+from tests.acceptance.installation import FOUR, TICK, Installation, Result, assert_done, micros, write_item
 from tests.acceptance.reader import Reader
 
 TITLE = "关于开通 12 路乡村公交环线的通告"
@@ -27,11 +26,12 @@ PATHS = {  # what each kind of outlet goes through, in this order
 
 @dataclass(frozen=True)
 class Published:
-    """One `tongfa publish … --wait`, what it printed, and what an anonymous reader met meanwhile."""
+    """One `tongfa publish … --wait`, what it and then the log told, and what an anonymous reader met meanwhile."""
 
     installed: Installation
     command: Result
     told: dict[str, Any]
+    entries: list[dict[str, Any]]
     readers: dict[str, Reader]
 
     @property
@@ -44,12 +44,13 @@ class Published:
 
 
 @pytest.fixture(scope="module")
-def published(shared: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
+def published(shared: Installation, tmp_path_factory: pytest.TempPathFactory) -> Published:
     """The release that all tests here look at: four outlets, one instant some seconds ahead."""
     item = write_item(tmp_path_factory.mktemp("item"), TITLE)
     with Reader(shared, "site", TITLE) as site, Reader(shared, "gazette", TITLE) as gazette:
-        command = shared.run("publish", item, "--outlets", ",".join(FOUR), "--at", soon(12), "--wait", "--json")
-    yield Published(shared, command, command.json, {"site": site, "gazette": gazette})
+        command = shared.run("publish", item, "--outlets", ",".join(FOUR), "--at", shared.soon(), "--wait", "--json")
+    log = assert_done(shared.run("log", "list", "--item", command.json["item"], "--json")).json
+    return Published(shared, command, command.json, log["entries"], {"site": site, "gazette": gazette})
 
 
 def test_the_command_ends_with_0_once_every_outlet_shows_the_item(published: Published) -> None:
@@ -120,8 +121,7 @@ def test_every_attempt_names_the_worker_process_that_made_it(published: Publishe
 
 def test_the_log_tells_every_move_in_its_order(published: Published) -> None:
     """Each state that a delivery or the release went through has its entry, by whom and when."""
-    told = assert_done(published.installed.run("log", "list", "--item", published.told["item"], "--json")).json
-    entries = told["entries"]
+    entries = published.entries
     assert 0 < len(entries) <= published.told["log"]["size"]
     assert all(before["entry"] < after["entry"] and before["at"] <= after["at"] for before, after in pairwise(entries))
     release = [one["act"] for one in entries if one["id"] == published.told["release"]]
@@ -139,10 +139,9 @@ def test_the_log_tells_every_move_in_its_order(published: Published) -> None:
 
 def test_the_point_of_no_return_is_passed_a_second_before_the_instant(published: Published) -> None:
     """Everything is ready before the release is committed, and it is committed before anything is sent."""
-    entries = published.installed.run("log", "list", "--item", published.told["item"], "--json").json["entries"]
-    (committed,) = (one for one in entries if one["act"] == "committed")
+    (committed,) = (one for one in published.entries if one["act"] == "committed")
     assert published.release_at - 1.5 * SECOND < micros(committed["at"]) < published.release_at
-    for one in entries:
+    for one in published.entries:
         if one["act"] == "prepared":
             assert one["entry"] < committed["entry"]
         if one["act"] == "release_begun":

@@ -1,4 +1,4 @@
-"""From the outlets' records to figures and a report. Pure: no clock, no process, no network."""
+"""From the outlets' records to figures. Pure: no clock, no process, no network."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-MARK = re.compile(r"\b(?:release|burst|quick|prefork|threads)-\d+\b")
+MARK = re.compile(r"\b(?:release|loaded|burst|now|prefork|threads)-\d+\b")
 PUBLISHING = frozenset({"/api/v1/statuses", "/cgi-bin/freepublish/submit"})
-BEGIN, END = "<!-- figures: written by `make bench ARGS=--write` -->", "<!-- end of figures -->"
 
 
 @dataclass(frozen=True)
@@ -109,64 +108,3 @@ def faults(measured: Iterable[Volley], accounts: Collection[str]) -> list[str]:
         if volley.early:
             told.append(f"{volley.mark}: {volley.early} of {len(volley.arrivals)} calls arrived before the instant")
     return told
-
-
-@dataclass(frozen=True)
-class Goal:
-    """A figure beside its target. `least`: the target is a minimum. `when`: what the target holds for."""
-
-    name: str
-    value: float
-    unit: str
-    target: float
-    least: bool = False
-    when: str = ""
-
-    @property
-    def met(self) -> bool:
-        return self.value >= self.target if self.least else self.value <= self.target
-
-    def row(self) -> tuple[str, str, str, str]:
-        sign = "≥" if self.least else "≤"
-        target = f"{sign} {number(self.target)} {self.unit}".rstrip()
-        return self.name, f"{number(self.value)} {self.unit}".rstrip(), f"{target} {self.when}".rstrip(), _yes(self.met)
-
-
-def _yes(met: bool) -> str:
-    return "yes" if met else "**no**"
-
-
-def number(value: float) -> str:
-    """Three digits that count, thousands parted."""
-    if value == 0 or abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table that can be read as it stands: columns as wide as their widest cell."""
-    whole = [list(head), *[list(row) for row in rows]]
-    widths = [max(len(row[place]) for row in whole) for place in range(len(head))]
-    lines = [f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in whole]
-    return "\n".join([lines[0], f"|{'|'.join('-' * (width + 2) for width in widths)}|", *lines[1:]])
-
-
-def spreads(rows: Mapping[str, Spread], ours: str) -> str:
-    """The variants side by side, in ms, with the ratio of their p50 to ours."""
-    base = rows[ours].p50
-    return table(
-        ("", "n", "p50 ms", "p90 ms", "max ms", "ratio of p50"),
-        (
-            (name, str(s.n), number(s.p50), number(s.p90), number(s.most), f"{number(s.p50 / base)}×")
-            for name, s in rows.items()
-        ),
-    )
-
-
-def put_in(document: str, figures: str) -> str:
-    """The document with the part between its two markers replaced. Raises ValueError when it has none."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError("the document has no place for figures")
-    return f"{before}{BEGIN}\n\n{figures.strip()}\n\n{END}{after}"

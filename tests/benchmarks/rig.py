@@ -1,4 +1,4 @@
-"""What is measured and what it is measured with: an installation with its workers, outlets, naive workers, the machine.
+"""What is measured and what it is measured with: an installation with its workers, outlets, naive workers.
 
 Everything runs in a folder of its own, on free ports, under a supervisor that ends it all; only what
 was started here is ever signalled.
@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +26,7 @@ from sync.engine.context import Context
 from sync.engine.plan import Order, plan
 from sync.programs import workers
 from sync.settings import Settings, read_settings
-from sync.store import deliveries, outlets
+from sync.store import deliveries, outlets, releases
 from sync.store.tables import Record
 from sync.supervise import Program, Supervisor
 from tests.benchmarks import naive
@@ -105,6 +102,12 @@ class Rig:
     def rows(self, release: str) -> Sequence[Record]:
         with self.ctx.store.read() as connection:
             return deliveries.of_release(connection, release)
+
+    def late(self, planned: Sequence[str]) -> int:
+        """How many of these releases were committed only after their instant."""
+        with self.ctx.store.read() as connection:
+            rows = [releases.get(connection, release) for release in planned]
+        return sum(row.committed_at is not None and row.committed_at > row.release_at for row in rows)
 
     def settled(self, planned: Sequence[str], within: float) -> list[str]:
         """Waits until all deliveries of these releases are verified; returns what is not by then, in words."""
@@ -263,68 +266,12 @@ def _cover(wechat: Server, token: str, picture: Path) -> str:
     return str(naive._upload(wechat.address, token, "material/add_material?type=image&", str(picture))["media_id"])
 
 
-# the machine
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Ticks since the start of the machine, over all cores: all, idle, and taken by the hypervisor for others."""
-
-    every: int
-    idle: int
-    stolen: int
-
-    @classmethod
-    def now(cls) -> Machine:
-        ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-        return cls(sum(ticks), ticks[3] + ticks[4], ticks[7])
-
-    def since(self, before: Machine) -> str:
-        every = max(1, self.every - before.every)
-        idle, stolen = (self.idle - before.idle) / every, (self.stolen - before.stolen) / every
-        return f"{idle:.0%} idle, {stolen:.1%} stolen by the hypervisor"
-
-
-def busy(seconds: float = 2.0) -> float:
-    """The share of all cores that is in use now, over so many seconds."""
-    before = Machine.now()
-    time.sleep(seconds)
-    after = Machine.now()
-    return 1 - (after.idle - before.idle) / max(1, after.every - before.every)
-
-
-def load() -> str:
-    return " ".join(f"{value:.2f}" for value in os.getloadavg())
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_mb(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
-
-
-def versions() -> str:
-    """What the figures depend on; nothing that names the machine."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("celery", "kombu", "redis", "requests"))
-    server = _said("redis-server", "--version", pick=lambda told: told.split("v=")[1].split()[0])
-    commit = _said("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD", pick=str.strip)
-    return (
-        f"Python {platform.python_version()}, {packages}, redis-server {server}, "
-        f"Linux {platform.release()}, commit {commit}"
-    )
-
-
-def _said(*argv: str, pick: Callable[[str], str]) -> str:
-    try:
-        return pick(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
-    except (OSError, subprocess.CalledProcessError, IndexError):
-        return "unknown"
-
-
-def cores() -> str:
-    return f"{len(os.sched_getaffinity(0))} cores"
-
+@contextmanager
+def burning(installed: Rig) -> Iterator[None]:
+    """A process for every core that does nothing but run."""
+    with Supervisor() as supervisor:
+        for core in os.sched_getaffinity(0):
+            log = installed.ctx.settings.home / "log" / "busy.log"
+            supervisor.add(Program(f"busy {core}", (sys.executable, "-c", "while True: pass"), log))
+        supervisor.start()
+        yield

@@ -12,7 +12,7 @@ from _pytest.config import Config
 from tests.contract.bench import Bench
 
 # A literal list: a bench that is missing fails, it is not skipped.
-KINDS = ("mastodon", "wechat", "website", "gazette")
+KINDS = ("memory", "mastodon", "wechat", "website", "gazette")
 
 
 @pytest.fixture(params=KINDS)

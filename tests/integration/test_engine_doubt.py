@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from channels.memory import Fault
 from sync.clock import MILLISECOND, SECOND
-from sync.contract import Accepted, Ambiguous, Prepared, Receipt, Shot, TryLater, Unauthorised
+from sync.contract import Accepted, Ambiguous, OutletError, Prepared, Receipt, Shot, TryLater, Unauthorised
 from sync.engine import control, outcome
 from sync.engine.claim import Claim
 from sync.engine.prepare import prepare
@@ -575,3 +575,84 @@ def test_twelve_tries_and_then_a_person(world: World) -> None:
     assert "failed" == row.state
     assert "given up after 12 tries" in row.problems[0]["message"]
     assert 12 == world.acts(row.id).count(E.PREPARE_BEGUN)
+
+
+# ---- shots that are put away
+
+
+class _Counted(Shot):
+    """A shot that knows how many of its kind hold a connection open."""
+
+    open: set[int] = set()
+
+    def __init__(self, inner: Shot, fault: OutletError | None) -> None:
+        self._inner, self._fault = inner, fault
+        self.open.add(id(self))
+
+    def _fire(self) -> None:
+        self._inner._fire()
+
+    def check(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+    def settle(self) -> Receipt | Accepted:
+        return self._inner.settle()
+
+    def close(self) -> None:
+        self.open.discard(id(self))
+
+
+class Counted(BareChannel):
+    faults: ClassVar[list[OutletError]] = []
+
+    def arm(self, prepared: Prepared, rendition: Rendition, key: Key) -> Shot:
+        return _Counted(super().arm(prepared, rendition, key), self.faults.pop() if self.faults else None)
+
+
+@pytest.fixture
+def counting(world: World) -> World:
+    """Three outlets whose shots are counted."""
+    _Counted.open.clear()
+    Counted.faults.clear()
+    for name in ("a", "b", "c"):
+        world.add(name)
+        world.mischief[name] = remade(Counted)
+    return world
+
+
+@pytest.mark.parametrize("what", ["sent", "stale", "held", "cancelled", "database", "answer lost"])
+def test_every_armed_shot_is_put_away(counting: World, what: str) -> None:
+    """Sent or not, no connection and no staged file stays open."""
+    worker = counting.process()
+    made = counting.plan("a,b,c", at=60)
+    counting.run(5)
+    if what == "stale":
+        counting.outside["b"].drafts.clear()
+    counting.run_to(made, before=5)
+    assert 3 == len(_Counted.open)
+    if what == "held":
+        control.hold(counting.ctx, made)
+    elif what == "cancelled":
+        control.cancel(counting.ctx, made)
+    elif what == "database":
+        worker.store.breaks.append(True)
+    elif what == "answer lost":
+        counting.run_to(made, before=0.1)
+        worker.store.breaks.append(True)
+    counting.run(60)
+    assert set() == _Counted.open
+    counting.failures[:] = [one for one in counting.failures if not isinstance(one, OperationalError)]
+
+
+def test_a_connection_that_is_gone_at_the_last_look_stops_nobody_else(counting: World) -> None:
+    """It was certainly not sent and follows at once; the others leave at the instant."""
+    counting.process()
+    made = counting.plan("a,b,c", at=60)
+    Counted.faults.append(TryLater("no connection can be had"))
+    counting.run(70)
+    assert {"verified"} == set(counting.states(made).values())
+    late = sorted(one["lateness_ms"] for one in counting.report(made)["deliveries"])
+    assert late[1] < 50
+    assert late[2] < 5_000
+    assert {1} == {counting.published(name) for name in counting.outside}

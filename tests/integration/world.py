@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -42,9 +42,9 @@ from sync.engine.release import release
 from sync.engine.sender import Sender
 from sync.engine.verify import AFTER_SHOTS, verify
 from sync.flow import MAYBE_PUBLIC, PUBLIC, TABLE, D, E, R
-from sync.model import Edition, Key, Outlet, Policy, Rendition, Sighting
+from sync.model import Edition, Key, Outlet, Rendition, Sighting
 from sync.ownership import ProcessLock
-from sync.settings import Settings
+from sync.settings import read_settings
 from sync.store import deliveries, journal, outlets, releases
 from sync.store.assets import Assets
 from sync.store.session import Store
@@ -301,13 +301,14 @@ class World:
         self.home = home
         home.mkdir()
         shutil.copy(database, home / "tongfa.sqlite3")
-        self.settings = Settings(home=home)
+        self.settings = read_settings(home=home)
         self.clock = CreepingClock()
         self.outside: dict[str, Outside] = {}
         self.processes: list[Process] = []
         self.failures: list[BaseException] = []
         self.mischief: dict[str, Callable[[BareChannel], BareChannel]] = {}  # by outlet: a channel made worse
         self._mortals: list[Mortal] = []
+        self._checked: tuple[int, list[int]] = (0, [])  # entries and records when the promises were last checked
         self.person = self._process("person", (), ProcessLock(home / "workers", "person"), "desk")
         self.store = self.person.store
         with self.store.write() as connection:
@@ -438,12 +439,13 @@ class World:
         for process in living:
             if process.sender.turn():
                 return True
-        return any([self._sweep(process) for process in living])
+        return any(self._sweep(process) for process in living)
 
     def _sweep(self, process: Process) -> bool:
         ctx, now = process.ctx, self.clock.now()
         with process.store.read() as connection:
-            due = [row for row in deliveries.due(connection, now, process.duties) if self._readable(connection, row) <= now]
+            opens = _readable(connection)
+            due = [row for row in deliveries.due(connection, now, process.duties) if opens[row.id] <= now]
             owned = deliveries.owned(connection)
             late = [
                 row.id for one in releases.overdue(connection, now) for row in deliveries.of_release(connection, one.id)
@@ -474,24 +476,19 @@ class World:
                     process.failures.append(raised)
         return bool(batches)
 
-    def _readable(self, connection: Connection, row: Record) -> int:
-        """Watchers are called together before the instant and wait for it; this clock would not move meanwhile."""
-        whole = deliveries.get(connection, row.id)
-        opens = whole.fire_at if row.duty == "verify" and whole.fire_at is not None else 0
-        return max(int(row.due_at), opens + round((AFTER_SHOTS + 0.001) * SECOND))
-
     def _following(self) -> int | None:
         """The next instant at which anything falls due."""
         living = [one for one in self.processes if not one.store.gone]
         instants = [at for one in living if (at := one.sender.due_at()) is not None]
         with self.store.read() as connection:
-            for row in connection.execute(delivery.select().where(delivery.c.due_at.is_not(None))):
+            opens = _readable(connection)
+            for row in connection.exec_driver_sql("SELECT id, duty, due_at FROM delivery WHERE due_at IS NOT NULL"):
                 workers = [one for one in living if row.duty in one.duties]
                 rung = [one.rung.get((row.id, row.duty, row.due_at), 0) for one in workers]
-                instants += [max(self._readable(connection, row), at + REMEMBERED) for at in rung]
-            waiting = release_table.c.state.in_((R.OPEN, R.READY)) & release_table.c.overdue_at.is_not(None)
-            late = list(connection.execute(release_table.select().where(waiting)))
-            instants += [row.overdue_at for row in late if any("prepare" in one.lanes for one in living)]
+                instants += [max(opens[row.id], at + REMEMBERED) for at in rung]
+            if any("prepare" in one.lanes for one in living):
+                late = "SELECT overdue_at FROM release WHERE overdue_at IS NOT NULL AND state IN ('open', 'ready')"
+                instants += [row.overdue_at for row in connection.exec_driver_sql(late)]
         now = self.clock.now()
         return min((max(at, now + 1) for at in instants), default=None)
 
@@ -500,12 +497,18 @@ class World:
     def check(self) -> None:
         """The promises, by the outlets' own records; and that the log tells of every state, by legal moves."""
         with self.store.read() as connection:
+            seen = (journal.size(connection), [len(one.record) for one in self.outside.values()])
+            if seen == self._checked:
+                return
+            self._checked = seen
             joined = {row.id: row for row in connection.execute(release_table.select())}
             rows = list(connection.execute(delivery.select()))
             told = {row.id: journal.of(connection, "delivery", row.id) for row in rows}
         for row in rows:
             token, ordered = Key(INSTALLATION, row.id).token, joined[row.release]
-            public = [at for at, what, whose in self.outside[row.outlet].record if (what, whose) == ("published", token)]
+            public = [
+                at for at, what, whose in self.outside[row.outlet].record if (what, whose) == ("published", token)
+            ]
             assert len(public) <= 1, f"{row.outlet}: published twice"
             if public:
                 assert ordered.state in (R.COMMITTED, R.RELEASED), f"{row.outlet}: public, but {ordered.state}"
@@ -539,7 +542,16 @@ class World:
         outlet = Outlet(row.name, row.unit, row.kind, row.settings, {"password": "open"}, row.required, row.live)
         tools = Tools(None, lambda digest: b"", None, self.clock.now)  # type: ignore[arg-type]  # memory uses neither
         made = KINDS[row.kind](outlet, tools, self.outside[row.name])
-        return self.mischief.get(row.name, lambda channel: channel)(made)
+        worse = self.mischief.get(row.name)
+        return made if worse is None else worse(made)
+
+
+def _readable(connection: Connection) -> dict[str, int]:
+    """From when each due row can be worked on: watchers that are called together before the instant wait for it,
+    and this clock would stand meanwhile."""
+    after = round((AFTER_SHOTS + 0.001) * SECOND)
+    rows = connection.exec_driver_sql("SELECT id, duty, due_at, fire_at FROM delivery WHERE due_at IS NOT NULL")
+    return {row.id: max(row.due_at, row.fire_at + after if row.duty == "verify" and row.fire_at else 0) for row in rows}
 
 
 def fresh_database(folder: Path) -> Path:
@@ -559,6 +571,3 @@ def world_in(folder: Path, database: Path) -> Iterator[World]:
         assert [] == made.failures, made.failures
     finally:
         made.close()
-
-
-__all__ = ["KINDS", "Mapping", "Policy", "World", "fresh_database", "world_in"]

@@ -206,8 +206,25 @@ APPEND_ONLY = {
     "edition": "item = NEW.item AND revision = NEW.revision",
     "release_item": "release = NEW.release AND position = NEW.position",
 }
-KEPT = ("unit", "item", "outlet", "release", "delivery")
-MOVED = {"delivery": "id", "release": "id", "outlet": "name"}
+KEPT = {
+    "unit": "id = NEW.id",
+    "item": "id = NEW.id OR entry_id = NEW.entry_id",
+    "outlet": "name = NEW.name OR entry_id = NEW.entry_id",
+    "release": "id = NEW.id OR entry_id = NEW.entry_id OR request_id = NEW.request_id",
+    "delivery": "id = NEW.id OR entry_id = NEW.entry_id "
+    "OR (release = NEW.release AND outlet = NEW.outlet AND item = NEW.item)",
+}
+# What moves, by its name in the log; the columns that stay; and when an update has to be told.
+MOVED = {
+    "delivery": ("id", ("id", "release", "outlet", "item", "revision")),
+    "release": ("id", ("id", "action", "request_id")),
+    "outlet": ("name", ("name", "unit", "kind")),
+}
+TOLD = {
+    "delivery": "(NEW.state IS NOT OLD.state OR NEW.entry_id IS NOT OLD.entry_id) AND ",
+    "release": "(NEW.state IS NOT OLD.state OR NEW.entry_id IS NOT OLD.entry_id) AND ",
+    "outlet": "",  # every change of an outlet: where it publishes, as whom, and whether in earnest
+}
 
 
 def _refuse(name: str, table: str, when: str, condition: str, message: str) -> str:
@@ -220,7 +237,14 @@ def _refuse(name: str, table: str, when: str, condition: str, message: str) -> s
 def _guards() -> list[str]:
     """Rules the database keeps itself. They stop mistakes and the application's own role; whoever
     owns the file can drop them, which is why the log must also be verifiable from outside."""
-    guards = [_refuse("no_delete", table, "DELETE", "", f"{table} rows are kept") for table in KEPT]
+    guards = []
+    for table, same in KEPT.items():
+        guards += [
+            _refuse("no_delete", table, "DELETE", "", f"{table} rows are kept"),
+            _refuse(
+                "no_replace", table, "INSERT", f"EXISTS (SELECT 1 FROM {table} WHERE {same})", f"{table} rows are kept"
+            ),
+        ]
     for table, same in APPEND_ONLY.items():
         message = f"{table} is append-only"
         guards += [
@@ -229,15 +253,16 @@ def _guards() -> list[str]:
             # INSERT OR REPLACE would delete the old row without asking the trigger above
             _refuse("no_replace", table, "INSERT", f"EXISTS (SELECT 1 FROM {table} WHERE {same})", message),
         ]
-    for table, key in MOVED.items():
+    for table, (key, stays) in MOVED.items():
         told = (
             f"EXISTS (SELECT 1 FROM entry WHERE id = NEW.entry_id AND subject = '{table}' "
             f"AND subject_id = NEW.{key} AND state = NEW.state)"
         )
-        moved = f"NEW.state IS NOT OLD.state AND NOT (NEW.entry_id > OLD.entry_id AND {told})"
+        moved = f"{TOLD[table]}NOT (NEW.entry_id > OLD.entry_id AND {told})"
+        other = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in stays)
         guards += [
             _refuse("move", table, "UPDATE", moved, f"a {table} moves only with its log entry"),
             _refuse("begin", table, "INSERT", f"NOT {told}", f"a {table} begins only with its log entry"),
-            _refuse("identity", table, "UPDATE", f"NEW.{key} IS NOT OLD.{key}", f"a {table} keeps its identity"),
+            _refuse("identity", table, "UPDATE", other, f"a {table} keeps its identity"),
         ]
     return guards

@@ -1,0 +1,121 @@
+"""What a person asked for, and where and when it goes: outlets, moment, and every reason against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from sqlalchemy import Connection
+
+from sync.clock import iso
+from sync.content import moment
+from sync.model import Align, BadInput, Edition, Policy
+from sync.store import items, outlets
+from sync.store.tables import Record
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a person asked for. `sources` are files or item ids; `at` is text, `now`, or None (the front matter)."""
+
+    sources: tuple[str, ...]
+    outlets: tuple[str, ...] = ()
+    group: str | None = None
+    at: str | None = None
+    policy: Policy = Policy.REQUIRED
+    align: Align = Align.NOT_BEFORE
+    again: bool = False
+    request_id: str | None = None
+
+
+def routed(
+    connection: Connection, order: Order, found: Sequence[tuple[Edition, dict[str, Any]]], now: int
+) -> tuple[list[Record], int | None]:
+    """Where and when it goes; everything about that which can be refused is refused here."""
+    editions, routings = [frozen for frozen, _ in found], [routing for _, routing in found]
+    if order.align is Align.ALIGNED:
+        raise BadInput("--align", "aligned is not offered yet", "leave it out: not-before is what every outlet keeps")
+    if len({frozen.digest for frozen in editions}) < len(editions):
+        raise BadInput("publish", "the same item is named twice", "name each item once")
+    _agree(order, routings)
+    chosen = _outlets(connection, order, routings[0])
+    release_at = _moment(order, routings, now)
+    if not order.again:
+        _refuse_twice(connection, editions, chosen)
+    return chosen, release_at
+
+
+def _agree(order: Order, routings: Sequence[dict[str, Any]]) -> None:
+    """Items that go out together must not be sent to different places or moments by their front matter."""
+    said = {
+        "--outlets": [] if order.outlets or order.group else [(one["outlets"], one["group"]) for one in routings],
+        "--at": [] if order.at else [one["release_at"] for one in routings],
+    }
+    for option, values in said.items():
+        if any(value != values[0] for value in values):
+            message = f"the front matter of {order.sources[0]} and of the others disagree"
+            raise BadInput(option, message, f"say it once for all with {option}")
+
+
+def _outlets(connection: Connection, order: Order, routing: dict[str, Any]) -> list[Record]:
+    every = {row.name: row for row in outlets.every(connection, retired=True)}
+    known = {name: row for name, row in every.items() if row.state != "retired"}
+    group = order.group or (None if order.outlets else routing.get("group"))
+    names = list(order.outlets or ([] if order.group else routing.get("outlets") or []))
+    if group is not None:
+        members = [name for name, row in known.items() if group in row.groups]
+        if not members:
+            groups = sorted({one for row in known.values() for one in row.groups})
+            near = get_close_matches(group, groups, n=1)
+            mend = f"did you mean {near[0]}? " if near else ""
+            raise BadInput(f"group {group}", "no outlet is in it", f"{mend}groups: {', '.join(groups) or 'none'}")
+        names += [name for name in members if name not in names]
+    there = ", ".join(known) or "none yet; add one with `tongfa outlet add`"
+    if not names:
+        raise BadInput("--outlets", "no outlet is named, neither here nor in the front matter", f"outlets: {there}")
+    for name in names:
+        if names.count(name) > 1:
+            raise BadInput(f"outlet {name}", "named twice", "name each outlet once")
+        if name in every and name not in known:
+            raise BadInput(f"outlet {name}", "it is retired", f"leave it out; outlets: {there}")
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            mend = f"did you mean {near[0]}? " if near else ""
+            raise BadInput(f"outlet {name}", "there is no such outlet", f"{mend}outlets: {there}")
+        if known[name].state != "active":
+            raise BadInput(f"outlet {name}", f"it is {known[name].state}", f"`tongfa outlet resume {name}` first")
+    chosen = [known[name] for name in names]
+    if len({row.live for row in chosen}) > 1:
+        sandboxes = ", ".join(row.name for row in chosen if not row.live)
+        raise BadInput("--outlets", "live and sandbox outlets do not mix", f"leave out {sandboxes}, or the live ones")
+    return chosen
+
+
+def _moment(order: Order, routings: Sequence[dict[str, Any]], now: int) -> int | None:
+    """As ordered, else as the first item's front matter says; no item's embargo may be broken."""
+    embargo = max((one["embargo"] for one in routings if one.get("embargo") is not None), default=None)
+    if order.at is not None and order.at != "now":
+        release_at: int | None = moment.parse(order.at, now, "--at")
+    elif order.at == "now":
+        release_at = None
+    else:
+        release_at = routings[0].get("release_at")
+        if release_at is not None and release_at <= now:
+            where = f"{order.sources[0]}: release_at"
+            raise BadInput(where, f"{iso(release_at)} has passed", "use `--at now`, or a later time")
+    if embargo is not None and (release_at or now) < embargo:
+        raise BadInput("release_at", f"an item is under embargo until {iso(embargo)}", "release it then, or later")
+    return release_at
+
+
+def _refuse_twice(connection: Connection, editions: Sequence[Edition], chosen: Sequence[Record]) -> None:
+    for e in editions:
+        there = items.same_content(connection, e.digest, [one.name for one in chosen])
+        if there is not None:
+            raise BadInput(
+                e.title,
+                f"item {there.item} has this very content, {there.state} on {there.outlet} (release {there.release})",
+                "leave that outlet out, or add --again if a second copy is meant",
+            )
