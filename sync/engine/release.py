@@ -79,6 +79,7 @@ class Volley:
         """Warm connections and finished bytes for all; again in a moment for those that were not to be had."""
         rows = self._claim.rows
         missing = {one: partial(self._arm_one, row) for one, row in rows.items() if one not in self._shots}
+        waiting, hopeless = False, False
         for one, shot in together(missing):
             if isinstance(shot, Shot):
                 self._shots[one] = shot
@@ -88,15 +89,22 @@ class Volley:
                 return self._claim.stale(one, str(shot))
             else:
                 self._unarmed[one] = str(shot) or type(shot).__name__
-                if isinstance(shot, OutletError) and not isinstance(shot, TryLater):
-                    self._patience = 0.0  # waiting will not mend it
+                passing = isinstance(shot, TryLater)
+                # With an instant ahead there is time for all; without one only what is required is waited for.
+                waiting |= passing and (rows[one].required or self._claim.release_at is not None)
+                hopeless |= rows[one].required and isinstance(shot, OutletError) and not passing
         lacking = [rows[one] for one in self._unarmed if rows[one].required and not self._claim.committed]
+        boot = self._ctx.clock.boottime()
+        if waiting and boot < self._patience and not (hopeless and lacking):
+            return self._later(boot + ARM_AGAIN, self.arm)
         if lacking or not self._shots:
-            return self._arm_again_or_hold(lacking)
+            why = "; ".join(f"{row.outlet}: {self._unarmed[row.id]}" for row in lacking)
+            self._disarm()
+            return self._claim.give_up(self._unarmed, hold=why or None)
         if self._claim.release_at is None:
             return self.commit()
         ahead = self._until(self._claim.release_at) - self._ctx.settings.commit_before_s
-        return self._later(self._ctx.clock.boottime() + ahead, self.commit)
+        return self._later(boot + ahead, self.commit)
 
     def _arm_one(self, row: Record) -> Shot:
         with self._ctx.store.read() as connection:
@@ -112,14 +120,6 @@ class Volley:
             raise Stale(f"what was prepared at {row.outlet} does not last until the instant")
         there = replace(there, notes={**there.notes, "release_at": str(instant)})
         return channel.arm(there, rendition(row), Key(installation, row.id))
-
-    def _arm_again_or_hold(self, lacking: Sequence[Record]) -> None:
-        boot = self._ctx.clock.boottime()
-        if boot < self._patience:
-            return self._later(boot + ARM_AGAIN, self.arm)
-        why = "; ".join(f"{row.outlet}: {self._unarmed[row.id]}" for row in lacking)
-        self._disarm()
-        return self._claim.give_up(self._unarmed, hold=why or None)
 
     # ---- commit: the point of no return
 
