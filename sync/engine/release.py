@@ -79,20 +79,22 @@ class Volley:
         """Warm connections and finished bytes for all; again in a moment for those that were not to be had."""
         rows = self._claim.rows
         missing = {one: partial(self._arm_one, row) for one, row in rows.items() if one not in self._shots}
-        waiting, hopeless = False, False
+        waiting, hopeless, stale = False, False, None
         for one, shot in together(missing):
             if isinstance(shot, Shot):
                 self._shots[one] = shot
                 self._unarmed.pop(one, None)
             elif isinstance(shot, Stale):
-                self._disarm()
-                return self._claim.stale(one, str(shot))
+                stale = one, str(shot)
             else:
                 self._unarmed[one] = str(shot) or type(shot).__name__
                 passing = isinstance(shot, TryLater)
                 # With an instant ahead there is time for all; without one only what is required is waited for.
                 waiting |= passing and (rows[one].required or self._claim.release_at is not None)
                 hopeless |= rows[one].required and isinstance(shot, OutletError) and not passing
+        if stale is not None:
+            self._disarm()
+            return self._claim.stale(*stale)
         lacking = [rows[one] for one in self._unarmed if rows[one].required and not self._claim.committed]
         boot = self._ctx.clock.boottime()
         if waiting and boot < self._patience and not (hopeless and lacking):
@@ -145,9 +147,9 @@ class Volley:
             self._shots.pop(one).close()
         if offset > self._ctx.settings.clock_offset_ms * MILLISECOND:
             why = TryLater(f"not sent: host and database clock differ by {offset // MILLISECOND} ms")
-            return self._not_sent(dict.fromkeys(self._shots, why))
+            return self._put_away(dict.fromkeys(self._shots, why))
         checks = {one: shot.check for one, shot in self._shots.items()}
-        self._not_sent({one: fault for one, fault in together(checks) if fault is not None})
+        self._put_away({one: fault for one, fault in together(checks) if fault is not None})
         # Both clocks were looked at again: the later of the two readings of the instant counts.
         boot = max(boot, self._ctx.clock.boottime() + self._until(self._fire_at))
         return self._sender.at(boot, partial(self._fire, boot), final=True)
@@ -159,6 +161,7 @@ class Volley:
         order = sorted(self._shots, key=lambda one: one not in self._queued)  # the slowest outlets first
         sent: dict[str, int] = {}
         refused: dict[str, object] = {}
+        doubtful: dict[str, object] = {}
         collecting = gc.isenabled()
         gc.disable()  # a collection among the shots would be skew
         while 0 < self._fire_at - clock.now() <= MOST_SLEW:
@@ -172,23 +175,29 @@ class Volley:
                 self._shots[one].send(window, clock.boottime)
             except TryLater as missed:
                 refused[one] = missed
+            except Exception as bug:  # noqa: BLE001 - of one channel: the other shots leave all the same, this one is probed
+                doubtful[one] = bug
         if collecting:
             gc.enable()
-        for one in sent.keys() - refused.keys():
+        for one in sent.keys() - refused.keys() - doubtful.keys():
             self._sender.soon(self._settle, one, self._shots[one], sent[one])
-        if refused:
-            self._sender.soon(self._not_sent, refused)
+        if refused or doubtful:
+            self._sender.soon(self._put_away, refused | doubtful)
 
     # ---- settle: in the pool, as long as an outlet's answer takes
 
     def _settle(self, one: str, shot: Shot, sent_at: int) -> None:
-        for _, answer in together({one: shot.settle}):
-            self._claim.store(one, answer, sent_at)
-        shot.close()
+        try:
+            for _, answer in together({one: shot.settle}):
+                self._claim.store(one, answer, sent_at)
+        finally:
+            shot.close()
 
-    def _not_sent(self, faults: Mapping[str, object]) -> None:
-        for one, fault in faults.items():
+    def _put_away(self, faults: Mapping[str, object]) -> None:
+        """Shots that were not sent, or of which nobody knows: their faults are their answers."""
+        for one in faults:
             self._shots.pop(one).close()
+        for one, fault in faults.items():
             self._claim.store(one, fault, None)
 
     def _disarm(self) -> None:

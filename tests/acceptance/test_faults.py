@@ -31,6 +31,7 @@ from tests.acceptance.installation import (
 SUBMIT = {"method": "POST", "path": "/cgi-bin/freepublish/submit", "account": "wechat"}
 POST = {"method": "POST", "path": "/api/v1/statuses", "account": "mastodon"}
 DRAFT = {"method": "POST", "path": "/cgi-bin/draft/add", "account": "wechat"}
+LANES = ("release", "release", "prepare")  # to choose from
 
 
 @pytest.fixture(scope="module")
@@ -163,19 +164,20 @@ def test_a_disk_that_is_full_at_the_commit(victim: Installation, tmp_path: Path)
     assert [worker] == victim.workers("release"), "it was started anew"
 
 
-def test_a_release_worker_killed_at_any_moment(victim: Installation, tmp_path: Path) -> None:
-    """Three releases, four seconds apart, and for each a kill at some moment around its instant."""
+def test_workers_killed_at_any_moment(victim: Installation, tmp_path: Path) -> None:
+    """Three releases, four seconds apart; some moment around each instant somebody kills one worker, or the other."""
     seed = random.randrange(2**32)
-    moments = [random.Random(seed + n).uniform(-1.2, 0.4) for n in range(3)]
-    print(f"seed {seed}: killed at {', '.join(f'T{moment:+.3f} s' for moment in moments)}")
+    chance = random.Random(seed)
     first = micros(victim.soon(5))
-    planned = {
-        f"任意时刻进程被终止的通告（{n}）": (first + 4 * n * SECOND, first + round((4 * n + moment) * SECOND))
-        for n, moment in enumerate(moments)
-    }
-    releases = {title: publish(victim, tmp_path / str(at), title, at=iso(at)) for title, (at, _) in planned.items()}
-    for _, kill_at in planned.values():
-        eventually(lambda at=kill_at: now() >= at)  # type: ignore[misc]
-        victim.kill_worker("release")
-    for title, release in releases.items():
+    instants = [first + n * 4 * SECOND for n in range(3)]
+    kills = [(at + round(chance.uniform(-1.2, 0.8) * SECOND), chance.choice(LANES)) for at in instants]
+    print(f"seed {seed}: " + ", ".join(f"{lane} at T{(at - first) / SECOND:+.3f} s" for at, lane in kills))
+    titles = [f"任意时刻进程被终止的通告（{n}）" for n in range(3)]
+    releases = [
+        publish(victim, tmp_path / title, title, at=iso(at)) for title, at in zip(titles, instants, strict=True)
+    ]
+    for at, lane in kills:
+        eventually(lambda at=at: now() >= at)  # type: ignore[misc]
+        victim.kill_worker(lane)
+    for title, release in zip(titles, releases, strict=True):
         assert_once_everywhere(victim, release, title)

@@ -199,9 +199,9 @@ def test_a_required_outlet_that_cannot_be_armed_holds(world: World) -> None:
     unarmable(world, "blog", TryLater("no connection"))
     world.process()
     made = world.plan("site,blog", at=40)
-    world.run(37.5)
+    world.run_to(made, before=2.1)
     assert "ready" == world.release(made).state
-    world.run(5)
+    world.run_to(made, before=1.3)
     row = world.release(made)
     assert ("held", "blog: no connection") == (row.state, row.why)
     assert [0, 0] == [world.published(name) for name in world.outside]

@@ -73,6 +73,26 @@ def test_held_before_the_commit_nothing_goes_out(world: World, before: float) ->
     assert 200_000 < world.report(made)["lateness_ms"]["first"]
 
 
+@pytest.mark.parametrize("fault", [None, "refuse"])
+def test_held_before_anything_was_prepared(world: World, fault: Fault | None) -> None:
+    """Nothing is begun at any outlet while it is held; what is being tried again waits as well."""
+    outside = world.add("blog")
+    outside.faults.append(fault)
+    if fault is not None:
+        world.process()
+    made = world.plan("blog", at=60)
+    world.run(0.1)
+    control.hold(world.ctx, made)
+    if fault is None:
+        world.process()
+    world.run(30)
+    assert {} == outside.drafts
+    assert (None, None) == (world.rows(made)["blog"].duty, world.rows(made)["blog"].due_at)
+    control.resume(world.ctx, made)
+    world.run(40)
+    assert {"blog": "verified"} == world.states(made)
+
+
 def test_held_and_resumed_in_time_is_on_time(world: World) -> None:
     """A hold that is lifted before the instant costs nothing."""
     world.add("site", "site")
