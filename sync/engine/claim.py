@@ -21,12 +21,20 @@ from sync.engine.context import Context
 from sync.engine.evidence import clock_evidence
 from sync.flow import RE, D, E, R
 from sync.model import Problem
-from sync.store import deliveries, releases
+from sync.store import deliveries, outlets, releases
 from sync.store.deliveries import Superseded
 from sync.store.tables import Record
 
 WATCHERS_LEAD = SECOND // 2  # µs before the instant that the readers are called together; they read after it
 AGAIN = 5 * SECOND  # µs until an outlet that could not be armed is tried again; longer the longer it lasts
+
+
+class Changed(Exception):
+    """The outlet of this delivery was changed after it was prepared. Nothing was committed."""
+
+    def __init__(self, delivery: str, outlet: str) -> None:
+        super().__init__(f"{outlet} was changed after it was prepared")
+        self.delivery = delivery
 
 
 class Claim:
@@ -68,9 +76,9 @@ class Claim:
         """The point of no return, in one transaction: the release committed, every armed delivery in flight.
 
         Returns the instant of the shots (µs UTC). Raises IllegalMove or Superseded when the release was
-        held, cancelled or taken over meanwhile, TryLater when it is too late or the clocks cannot be
-        trusted: then nothing was committed. Dying after it: the deliveries are in flight under a dead
-        owner, and are probed.
+        held, cancelled or taken over meanwhile, Changed when an outlet is not what was armed any more,
+        TryLater when it is too late or the clocks cannot be trusted: then nothing was committed. Dying
+        after it: the deliveries are in flight under a dead owner, and are probed.
         """
         ctx = self._ctx
         with ctx.store.write() as connection:
@@ -78,6 +86,9 @@ class Claim:
             if joined.state == R.READY and _too_late(joined, now):  # the machine slept since it was armed
                 raise TryLater(f"not sent by {iso(joined.overdue_at)}, the end of its late limit")
             evidence = clock_evidence(ctx, now, live=joined.live)
+            for row in (self.rows[one] for one in armed):
+                if outlets.get(connection, row.outlet).generation != row.generation:
+                    raise Changed(row.id, row.outlet)
             fire_at = now + ctx.settings.lead_ms * MILLISECOND if self.release_at is None else max(self.release_at, now)
             if joined.state != R.COMMITTED:
                 release_at = joined.release_at if joined.release_at is not None else fire_at

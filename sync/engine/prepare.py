@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from sync.clock import SECOND
 from sync.contract import Place, Prepared, TryLater, Unsupported
 from sync.engine import outcome
 from sync.engine.context import Context, dump, prepared, rendition, together
 from sync.flow import ALLOWED, D, E, R
-from sync.model import Key, Rendition
+from sync.model import BadInput, Key, Rendition
 from sync.store import deliveries, items, outlets, releases
 from sync.store.tables import Record
 
@@ -124,7 +125,7 @@ def _not_rendered(ctx: Context, connection: Connection, row: Record, error: Base
     """Nothing was sent. What may pass is tried again; the rest is shown, and holds a required delivery."""
     now = ctx.store.now(connection)
     problem = {"where": "content", "message": str(error) or type(error).__name__, "fatal": True}
-    if isinstance(error, TryLater) or row.state != D.PLANNED:
+    if isinstance(error, TryLater | SQLAlchemyError | OSError | BadInput) or row.state != D.PLANNED:
         due_at = max(error.not_before or 0 if isinstance(error, TryLater) else 0, now + RENDER_AGAIN)
         deliveries.note(connection, row, problems=[problem], due_at=due_at)
     else:

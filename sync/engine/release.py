@@ -17,7 +17,7 @@ from functools import partial
 
 from sync.clock import MILLISECOND, SECOND
 from sync.contract import OutletError, Reveal, Shot, Stale, TryLater, Window
-from sync.engine.claim import Claim
+from sync.engine.claim import Changed, Claim
 from sync.engine.context import Context, prepared, rendition, together
 from sync.engine.sender import Sender
 from sync.flow import D, IllegalMove
@@ -132,6 +132,9 @@ class Volley:
         except (IllegalMove, Superseded):
             self._disarm()  # held, cancelled or taken over meanwhile: nothing was committed
             return self._claim.give_up({})
+        except Changed as changed:
+            self._disarm()
+            return self._claim.stale(changed.delivery, str(changed))
         except TryLater as mistrust:
             self._disarm()
             return self._claim.give_up({}, hold=str(mistrust))

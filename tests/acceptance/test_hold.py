@@ -234,6 +234,21 @@ def test_after_the_commit_nobody_can_hold_or_cancel(shared: Installation, tmp_pa
     assert_once(shared, shared.run("release", "show", release, "--wait", "60", "--json"), title)
 
 
+def test_an_outlet_changed_after_it_was_armed_is_prepared_anew(shared: Installation, tmp_path: Path) -> None:
+    """What goes out is what the outlet is set to now, not what was ready before; everywhere, once."""
+    title = "装填之后改了设置的通告"
+    release = publish(shared, tmp_path, title, "--at", shared.soon(4), outlets="site,mastodon").json["release"]
+    shared.until(release, armed)
+    try:
+        assert_done(shared.run("outlet", "set", "mastodon", "--set", "visibility=unlisted"))
+        assert now() < micros(shared.report(release)["release_at"]) - SECOND, "changed too late to prove anything"
+        assert_once(shared, shared.run("release", "show", release, "--wait", "60", "--json"), title, "site,mastodon")
+        posted = [line["detail"] for line in shared.record("mastodon") if line["effect"] == "post_created"]
+        assert ["unlisted"] == [one["visibility"] for one in posted if title in one["text"]]
+    finally:
+        assert_done(shared.run("outlet", "set", "mastodon", "--set", "visibility=public"))
+
+
 def test_cancelled_while_it_is_prepared_it_leaves_nothing_behind(shared: Installation, tmp_path: Path) -> None:
     """A draft that the outlet makes after the cancellation is removed as well."""
     title = "预置过程中取消的通告"

@@ -115,15 +115,14 @@ def beside_busy(installed: Rig, size: Size) -> tuple[Instants, dict[str, str]]:
 
 def bursts(installed: Rig, size: Size) -> tuple[list[Instants], list[str]]:
     """Ten releases due at one instant, some times."""
-    say(f"{size.bursts} × {BURST} releases at one instant …")
-    begin = soon(8 + 0.7 * BURST * size.bursts)
     series: list[Instants] = []
     planned = []
     for turn in range(size.bursts):
-        at = after(begin, 3 * turn)
+        say(f"{BURST} releases at one instant, {turn + 1} of {size.bursts} …")
+        at = soon(5 + BURST)
         series.append({f"burst-{turn * BURST + one:04d}": at for one in range(BURST)})
         planned += [installed.plan(mark, at, TEN) for mark in series[-1]]
-    until(after(begin, 3 * (size.bursts - 1) + 1))
+        until(after(at, 1))
     return series, planned
 
 

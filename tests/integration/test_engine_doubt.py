@@ -337,9 +337,9 @@ def test_a_frozen_owner_keeps_its_rows(world: World) -> None:
     assert 0 == world.published("blog")
     world.processes.append(frozen)
     world.run(30)
-    assert "verified" == world.states(made)["blog"]
-    assert 1 == world.published("blog")
     assert other in world.processes
+    assert "verified" == world.states(made)["blog"]
+    assert ["release_begun", "absent", "release_begun"] == world.acts(world.rows(made)["blog"].id)[-5:-2]
 
 
 def test_a_frozen_owner_that_lost_its_lock_sends_nothing(world: World) -> None:
@@ -441,6 +441,25 @@ def test_a_prepared_draft_that_cannot_be_stored_is_probed(world: World) -> None:
     world.failures.clear()
     assert "prepared" == world.states(made)["blog"]
     assert 1 == len(outside.drafts)
+
+
+def test_a_failing_database_while_rendering_passes(world: World) -> None:
+    """It says nothing of the content: rendered again in a moment, and nothing is held."""
+
+    class Unread(BareChannel):
+        def render(self, edition: object, place: object) -> Rendition:
+            raise OperationalError("SELECT", {}, Exception("disk I/O error"))
+
+    world.add("blog")
+    world.mischief["blog"] = remade(Unread)
+    world.process()
+    made = world.plan("blog", at=60)
+    world.run(1)
+    assert "planned" == world.states(made)["blog"]
+    assert "disk I/O error" in world.rows(made)["blog"].problems[0]["message"]
+    del world.mischief["blog"]
+    world.run(80)
+    assert "verified" == world.states(made)["blog"]
 
 
 @pytest.mark.parametrize("lost", [0, 1], ids=["the claim", "the commit"])
@@ -576,6 +595,39 @@ def test_what_is_due_apart_is_not_sent_apart(world: World) -> None:
         pass
     world.run(1)
     assert 1 != sum(world.published(name) for name in world.outside)
+
+
+def test_nobody_commits_without_what_somebody_else_holds(world: World) -> None:
+    """A required delivery is still another process's: the release waits for it, and goes out as one."""
+    world.add("a")
+    world.add("b")
+    preparing = world.process("prepare")
+    made = world.plan("a,b")
+    world.run(1)
+    row = world.rows(made)["b"]
+    with world.store.write() as connection:
+        kept = deliveries.note(connection, row, owner=preparing.ctx.owner)
+    preparing.ctx.held.add([row.id])
+    world.process("release")
+    world.run(10)
+    assert [0, 0] == [world.published(name) for name in world.outside]
+    with world.store.write() as connection:
+        deliveries.note(connection, kept, owner=None)
+    world.run(10)
+    assert {"verified"} == set(world.states(made).values())
+
+
+def test_tries_to_prepare_are_not_tries_to_release(world: World) -> None:
+    """An outlet that was hard to prepare at still has its twelve tries at the instant."""
+    outside = world.add("blog")
+    outside.faults.extend(["refuse"] * 4)
+    world.process()
+    made = world.plan("blog", at=600)
+    world.run(500)
+    assert ("prepared", 0) == (world.rows(made)["blog"].state, world.rows(made)["blog"].attempts)
+    outside.faults.extend(["refuse"] * 9)
+    world.run(1_500)
+    assert "verified" == world.states(made)["blog"]
 
 
 def test_a_removed_draft_is_looked_after_until_a_person_must(world: World) -> None:

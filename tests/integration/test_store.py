@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -53,9 +54,8 @@ class Crash(Exception):
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    made = Store(f"sqlite:///{tmp_path / 'tongfa.sqlite3'}")
-    made.migrate()
+def store(tmp_path: Path, database: Path) -> Store:
+    made = Store(f"sqlite:///{shutil.copy(database, tmp_path / 'tongfa.sqlite3')}")
     sow(made)
     return made
 

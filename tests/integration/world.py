@@ -27,14 +27,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, event, insert
+import pysqlite3
+from sqlalchemy import Connection, Engine, event, insert
+from sqlalchemy.engine.base import OptionEngine
 from sqlalchemy.exc import OperationalError
 
 from channels.memory import MemoryChannel, MemoryOutlet
 from sync.clock import SECOND, SetClock, iso
 from sync.contract import Accepted, Capabilities, Prepared, Probe, Receipt, Reveal, Shot, Tools, Unsupported
 from sync.engine import report
-from sync.engine.context import Context, together
+from sync.engine.context import Context
 from sync.engine.plan import Order, plan
 from sync.engine.prepare import discard, prepare
 from sync.engine.reconcile import disown, reconcile
@@ -87,11 +89,10 @@ class StoreInHand(Store):
     def __init__(self, url: str, clock: CreepingClock) -> None:
         super().__init__(url)
         self._clock = clock
+        self.engine, self._writes = _one_engine(self)
         self.breaks: deque[bool] = deque()
         self.offset = 0  # µs by which the database's clock is ahead of the host's
         self.gone = False  # its process died: nothing is stored any more
-        # A power cut is not tried here, so nobody need wait for the disk.
-        event.listen(self.engine, "connect", lambda raw, record: raw.execute("PRAGMA synchronous=OFF"))
 
     def now(self, connection: Connection) -> int:
         return self._clock.now() + self.offset
@@ -103,6 +104,42 @@ class StoreInHand(Store):
             yield connection
             if broken:
                 raise OperationalError("COMMIT", {}, Exception("disk I/O error"))
+
+
+_engines: list[tuple[Engine, OptionEngine]] = []
+_database: list[Path] = []
+
+
+def _connect(dialect: object, record: object, given: list[Any], named: dict[str, Any]) -> Any:
+    return pysqlite3.connect(_database[0], **named)
+
+
+def _one_engine(store: Store) -> tuple[Engine, OptionEngine]:
+    """The engine of the first store, for all: it keeps the compiled statements, which cost more than what they do."""
+    if not _engines:
+        _engines.append((store.engine, store._writes))
+        event.listen(store.engine, "do_connect", _connect)
+        # A power cut is not tried here, so nobody need wait for the disk.
+        event.listen(store.engine, "connect", lambda raw, record: raw.execute("PRAGMA synchronous=OFF"))
+    _database[:] = [store.path]
+    return _engines[0]
+
+
+class Kept:
+    """Hands on what a block raises, and goes on: a thread of a process that fails ends, and no other."""
+
+    def __init__(self, told: Callable[[BaseException], None]) -> None:
+        self._told = told
+        self.raised = False
+
+    def __enter__(self) -> Kept:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        self.raised = isinstance(error, Exception)
+        if isinstance(error, Exception):
+            self._told(error)
+        return self.raised
 
 
 class SenderInHand(Sender):
@@ -140,10 +177,9 @@ class SenderInHand(Sender):
         if self.dead or not self._acts or self._acts[0][0] > self.clock.boottime():
             return False
         _, _, in_the_loop, act = heapq.heappop(self._acts)
-        for _, raised in together({"act": act}):
-            if isinstance(raised, BaseException):
-                self._failed(raised)
-                self.dead = self.dead or in_the_loop
+        with Kept(self._failed) as kept:
+            act()
+        self.dead = self.dead or (kept.raised and in_the_loop)
         return True
 
     def _push(self, instant: float, in_the_loop: bool, act: Callable[[], None]) -> None:
@@ -471,9 +507,8 @@ class World:
             "disown": partial(disown, ctx),
         }
         for (duty, _), ids in batches.items():
-            for _, raised in together({duty: partial(engine[duty], ids)}):
-                if isinstance(raised, BaseException):
-                    process.failures.append(raised)
+            with Kept(process.failures.append):
+                engine[duty](ids)
         return bool(batches)
 
     def _following(self) -> int | None:
