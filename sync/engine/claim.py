@@ -85,10 +85,13 @@ class Claim:
             joined, now = releases.get(connection, self.id), ctx.store.now(connection)
             if joined.state == R.READY and _too_late(joined, now):  # the machine slept since it was armed
                 raise TryLater(f"not sent by {iso(joined.overdue_at)}, the end of its late limit")
-            evidence = clock_evidence(ctx, now, live=joined.live)
+            public = False
             for row in (self.rows[one] for one in armed):
-                if outlets.get(connection, row.outlet).generation != row.generation:
+                outlet = outlets.get(connection, row.outlet)
+                public |= joined.live and not outlet.private_network
+                if outlet.generation != row.generation:
                     raise Changed(row.id, row.outlet)
+            evidence = clock_evidence(ctx, now, public=public)
             fire_at = now + ctx.settings.lead_ms * MILLISECOND if self.release_at is None else max(self.release_at, now)
             if joined.state != R.COMMITTED:
                 release_at = joined.release_at if joined.release_at is not None else fire_at

@@ -20,13 +20,17 @@ def kernel_clock() -> str:
     return "unsynchronised" if state == TIME_ERROR else "synchronised"
 
 
-def clock_evidence(ctx: Context, database_now: int, *, live: bool) -> dict[str, str | int]:
-    """For the release's evidence. Raises TryLater when a live release must not trust these clocks."""
+def clock_evidence(ctx: Context, database_now: int, *, public: bool) -> dict[str, str | int]:
+    """For the release's evidence. Raises TryLater when these clocks must not be trusted.
+
+    `public`: a live outlet beyond the operator's own network takes part. For the others it is the
+    operator's clock that counts, synchronised or not.
+    """
     offset = database_now - ctx.clock.now()
     kernel = kernel_clock()
     if abs(offset) > ctx.settings.clock_offset_ms * MILLISECOND:
         raise TryLater(f"host and database clock differ by {abs(offset) // MILLISECOND} ms; mend the clock service")
-    if live and kernel == "unsynchronised" and ctx.settings.clock_unsynchronised == "refuse":
+    if public and kernel == "unsynchronised" and ctx.settings.clock_unsynchronised == "refuse":
         raise TryLater(
             "the kernel says its clock is not synchronised; start a time service, "
             "or accept it with TONGFA_CLOCK_UNSYNCHRONISED=accept"
