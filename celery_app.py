@@ -25,7 +25,7 @@ app.conf.update(
     broker_heartbeat=0,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
-    broker_transport_options={"polling_interval": 0.01} if settings.broker_url is None else {},
+    broker_transport_options={"polling_interval": 0.02} if settings.broker_url is None else {},
     enable_utc=True,
 )
 for name, act in TASKS.items():

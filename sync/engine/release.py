@@ -36,7 +36,8 @@ MOST_SLEW = 20 * MILLISECOND  # µs by which the clocks may drift apart between 
 def release(ctx: Context, sender: Sender, ids: Sequence[str]) -> None:
     """Take the releases of these deliveries: what is prepared and due is armed and handed to the sender."""
     with ctx.store.read() as connection:
-        wanted = dict.fromkeys(row.release for row in deliveries.some(connection, ids) if row.state == D.PREPARED)
+        rows = deliveries.some(connection, ids)
+    wanted = dict.fromkeys(row.release for row in rows if row.state == D.PREPARED and row.owner is None)
     for release_id in wanted:
         claim = Claim(ctx, release_id)
         if claim.take():
@@ -141,7 +142,7 @@ class Volley:
         boot = self._ctx.clock.boottime() + self._until(self._fire_at)
         if self._until(self._fire_at) > LAST_LOOK:
             return self._later(boot - LAST_LOOK, partial(self._look_again, boot), final=True)
-        return self._sender.at(boot, partial(self._fire, boot), final=True)
+        return self._sender.at(boot, partial(self.or_let_go, partial(self._fire, boot)), final=True)
 
     def _look_again(self, boot: float) -> None:
         """Just before the instant: still ours, clocks agree, connections alive. What is not is not sent."""
@@ -155,7 +156,7 @@ class Volley:
         self._put_away({one: fault for one, fault in together(checks) if fault is not None})
         # Both clocks were looked at again: the later of the two readings of the instant counts.
         boot = max(boot, self._ctx.clock.boottime() + self._until(self._fire_at))
-        return self._sender.at(boot, partial(self._fire, boot), final=True)
+        return self._sender.at(boot, partial(self.or_let_go, partial(self._fire, boot)), final=True)
 
     # ---- send: in the sender loop, microseconds
 

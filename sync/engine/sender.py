@@ -96,7 +96,11 @@ class Sender:
             instant, act = due
             while self.clock.boottime() < instant:
                 pass
-            act()
+            try:
+                act()
+            except Exception:
+                # Of one release: the others keep their instants, and its rows are probed.
+                logging.getLogger(__name__).exception("an act of the sender loop failed")
             if self._sent and not self._another_is_due():
                 self._settle_sent()
         self._settle_sent()

@@ -31,6 +31,7 @@ from tests.acceptance.installation import (
 SUBMIT = {"method": "POST", "path": "/cgi-bin/freepublish/submit", "account": "wechat"}
 POST = {"method": "POST", "path": "/api/v1/statuses", "account": "mastodon"}
 DRAFT = {"method": "POST", "path": "/cgi-bin/draft/add", "account": "wechat"}
+ITEMS = 2  # of each release: what one kill hits is then twice as much
 LANES = ("release", "release", "prepare")  # to choose from
 
 
@@ -77,8 +78,8 @@ def arrived(installed: Installation, server: str, effect: str, title: str) -> bo
 
 def test_a_release_worker_killed_between_commit_and_instant(victim: Installation, tmp_path: Path) -> None:
     """Nothing was sent, but nobody knows that: after the quarantine the next worker sends it, late and once."""
-    titles = [f"提交之后发布进程被终止的通告（{n}）" for n in range(3)]
-    release = publish(victim, tmp_path, *titles, at=victim.soon(3))
+    titles = [f"提交之后发布进程被终止的通告（{n}）" for n in range(ITEMS)]
+    release = publish(victim, tmp_path, *titles, at=victim.soon(2))
     told = victim.until(release, lambda report: report["state"] == R.COMMITTED)
     killed = victim.kill_worker("release")
     assert now() < micros(told["release_at"]), "killed too late to prove anything"
@@ -91,9 +92,9 @@ def test_a_release_worker_killed_between_commit_and_instant(victim: Installation
 
 def test_a_release_worker_killed_between_request_and_answer(victim: Installation, tmp_path: Path) -> None:
     """The outlets did it and the worker never heard so: a probe finds the copies, nothing is sent again."""
-    titles = [f"应答之前发布进程被终止的通告（{n}）" for n in range(3)]
-    victim.knob("mastodon", "delay", **POST, after_ms=15_000, times=3)
-    victim.knob("wechat", "delay", **SUBMIT, after_ms=15_000, times=3)
+    titles = [f"应答之前发布进程被终止的通告（{n}）" for n in range(ITEMS)]
+    victim.knob("mastodon", "delay", **POST, after_ms=15_000, times=ITEMS)
+    victim.knob("wechat", "delay", **SUBMIT, after_ms=15_000, times=ITEMS)
     release = publish(victim, tmp_path, *titles, at="now")
     for title in titles:
         eventually(lambda title=title: arrived(victim, "mastodon", "post_created", title))  # type: ignore[misc]
@@ -108,18 +109,18 @@ def test_an_outlet_that_does_the_work_and_drops_its_answer(
     victim: Installation, tmp_path: Path, server: str, call: dict[str, str]
 ) -> None:
     """A lost answer is no failure: it is looked up, and not sent again."""
-    titles = [f"{server} 丢失应答的通告（{n}）" for n in range(3)]
-    victim.knob(server, "drop_answer", **call, times=3)
+    titles = [f"{server} 丢失应答的通告（{n}）" for n in range(ITEMS)]
+    victim.knob(server, "drop_answer", **call, times=ITEMS)
     release = publish(victim, tmp_path, *titles, at="now")
     assert_once_everywhere(victim, release, *titles)
-    assert 3 == sum(line["fault"] == "drop_answer" for line in victim.record(server) if line["applied"])
+    assert ITEMS == sum(line["fault"] == "drop_answer" for line in victim.record(server) if line["applied"])
 
 
 def test_a_lost_answer_and_a_killed_worker_at_once(victim: Installation, tmp_path: Path) -> None:
     """WeChat drops its answers, and the release worker dies while Mastodon still owes its own."""
-    titles = [f"应答丢失且进程被终止的通告（{n}）" for n in range(3)]
-    victim.knob("wechat", "drop_answer", **SUBMIT, times=3)
-    victim.knob("mastodon", "delay", **POST, after_ms=15_000, times=3)
+    titles = [f"应答丢失且进程被终止的通告（{n}）" for n in range(ITEMS)]
+    victim.knob("wechat", "drop_answer", **SUBMIT, times=ITEMS)
+    victim.knob("mastodon", "delay", **POST, after_ms=15_000, times=ITEMS)
     release = publish(victim, tmp_path, *titles, at="now")
     for title in titles:
         eventually(lambda title=title: arrived(victim, "mastodon", "post_created", title))  # type: ignore[misc]

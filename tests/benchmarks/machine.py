@@ -58,7 +58,7 @@ def resident_mb(pid: int) -> float:
 def versions() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("celery", "kombu", "redis", "requests"))
     server = _said("redis-server", "--version", pick=lambda told: told.split("v=")[1].split()[0])
-    commit = _said("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD", pick=str.strip)
+    commit = _said("git", "-C", str(ROOT), "describe", "--always", "--dirty", pick=str.strip)
     return (
         f"Python {platform.python_version()}, {packages}, redis-server {server}, "
         f"Linux {platform.release()}, commit {commit}"

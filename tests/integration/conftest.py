@@ -1,13 +1,16 @@
-"""A migrated database to copy, made once, and a world on a copy of it."""
+"""A migrated database to copy, made once; a store and a world on copies of it."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sync.engine import verify
+from sync.store.session import Store
+from tests.integration.rows import sow
 from tests.integration.world import World, fresh_database, world_in
 
 
@@ -15,6 +18,14 @@ from tests.integration.world import World, fresh_database, world_in
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated, empty database; copy it."""
     return fresh_database(tmp_path_factory.mktemp("database"))
+
+
+@pytest.fixture
+def store(tmp_path: Path, database: Path) -> Store:
+    """A database of the test's own with one of everything in it."""
+    made = Store(f"sqlite:///{shutil.copy(database, tmp_path / 'tongfa.sqlite3')}")
+    sow(made)
+    return made
 
 
 @pytest.fixture

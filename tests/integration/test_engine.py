@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from sync.clock import SECOND
-from sync.contract import Prepared, Rejected, Shot, TryLater, Unauthorised, Unsupported
+from sync.contract import Rejected, TryLater, Unsupported
 from sync.engine.outcome import facts
 from sync.engine.report import exit_code
-from sync.model import Key, Policy, Rendition
+from sync.model import Policy, Rendition
 from sync.store import outlets
-from tests.integration.world import BareChannel, Queued, World
+from tests.integration.outside import BareChannel, Queued, remade
+from tests.integration.world import World
 
 
 def refuse(error: Exception) -> Callable[[Callable[[], str]], str]:
@@ -23,20 +24,6 @@ def refuse(error: Exception) -> Callable[[Callable[[], str]], str]:
         raise error
 
     return script
-
-
-class Unarmable(BareChannel):
-    """Has no connection to be had at the instant."""
-
-    error: Exception = TryLater("no connection")
-
-    def arm(self, prepared: Prepared, rendition: Rendition, key: Key) -> Shot:
-        raise self.error
-
-
-def unarmable(world: World, name: str, error: Exception) -> None:
-    kind = type("Unarmable", (Unarmable,), {"error": error})
-    world.mischief[name] = lambda channel: kind(channel._outlet, channel._tools, channel.outside)
 
 
 def test_all_outlets_at_the_instant(world: World) -> None:
@@ -192,161 +179,6 @@ def test_several_items_under_one_joint_rule(world: World) -> None:
     assert (2, 2) == (world.published("site"), world.published("blog"))
 
 
-def test_a_required_outlet_that_cannot_be_armed_holds(world: World) -> None:
-    """Tried until two seconds before the instant, then held; nothing is public anywhere."""
-    world.add("site", "site")
-    world.add("blog")
-    unarmable(world, "blog", TryLater("no connection"))
-    world.process()
-    made = world.plan("site,blog", at=40)
-    world.run_to(made, before=2.1)
-    assert "ready" == world.release(made).state
-    world.run_to(made, before=1.3)
-    row = world.release(made)
-    assert ("held", "blog: no connection") == (row.state, row.why)
-    assert [0, 0] == [world.published(name) for name in world.outside]
-    assert {None} == {one.owner for one in world.rows(made).values()}
-
-
-def test_a_required_outlet_that_will_never_be_armed_holds_at_once(world: World) -> None:
-    """A revoked token is not mended by waiting."""
-    world.add("site", "site")
-    world.add("blog")
-    unarmable(world, "blog", Unauthorised("the token was revoked"))
-    world.process()
-    made = world.plan("site,blog", at=60)
-    world.run(35)
-    assert "held" == world.release(made).state
-
-
-def test_an_outlet_that_is_armed_in_time_holds_nothing(world: World) -> None:
-    """A connection that comes ten seconds before the instant is early enough."""
-    world.add("site", "site")
-    world.add("blog")
-    unarmable(world, "blog", TryLater("no connection"))
-    world.process()
-    made = world.plan("site,blog", at=60)
-    world.run(48)
-    del world.mischief["blog"]
-    world.run(15)
-    assert "released" == world.release(made).state
-    assert world.report(made)["lateness_ms"]["last"] < 1_000
-
-
-def test_an_optional_outlet_that_cannot_be_armed_follows(world: World) -> None:
-    """The others go at the instant; it goes when it can be armed."""
-    world.add("site", "site")
-    world.add("blog", required=False)
-    unarmable(world, "blog", TryLater("no connection"))
-    world.process()
-    made = world.plan("site,blog", at=40)
-    world.run(60)
-    assert {"site": "verified", "blog": "prepared"} == world.states(made)
-    assert world.report(made)["lateness_ms"]["last"] < 1_000
-    del world.mischief["blog"]
-    world.run(60)
-    assert {"site": "verified", "blog": "verified"} == world.states(made)
-
-
-def test_an_optional_outlet_gives_a_required_one_its_time(world: World) -> None:
-    """That an optional outlet will never be armed says nothing about a required one that needs a second try."""
-    world.add("site", "site")
-    world.add("extra", required=False)
-    unarmable(world, "site", TryLater("no connection"))
-    unarmable(world, "extra", Unauthorised("the token was revoked"))
-    world.process()
-    made = world.plan("site,extra", at=60)
-    world.run(40)
-    del world.mischief["site"]
-    world.run(30)
-    assert "verified" == world.states(made)["site"]
-
-
-def test_an_optional_hiccup_long_before_the_instant_is_no_delay(world: World) -> None:
-    """An optional outlet that is armed at the second try is public with the others."""
-    world.add("site", "site")
-    world.add("extra", required=False)
-    unarmable(world, "extra", TryLater("no connection"))
-    world.process()
-    made = world.plan("site,extra", at=60)
-    world.run(40)
-    del world.mischief["extra"]
-    world.run(120)
-    assert {"site": "verified", "extra": "verified"} == world.states(made)
-    assert world.report(made)["lateness_ms"]["last"] < 1_000
-
-
-def test_what_was_prepared_is_gone(world: World) -> None:
-    """Noticed when it is armed, prepared again, and still public at the instant with the others."""
-    world.add("site", "site")
-    world.add("blog")
-    world.process()
-    made = world.plan("site,blog", at=60)
-    world.run(5)
-    world.outside["blog"].drafts.clear()
-    world.run(60)
-    assert {"site": "verified", "blog": "verified"} == world.states(made)
-    row = world.rows(made)["blog"]
-    assert 1 == world.acts(row.id).count("stale")
-    assert 2 == world.acts(row.id).count("prepare_begun")
-    assert world.report(made)["lateness_ms"]["last"] < 1_000
-
-
-def test_an_outlet_changed_after_prepare_is_prepared_again(world: World) -> None:
-    """Another address or account: what was prepared for the old one is not used."""
-    world.add("site", "site")
-    world.add("blog")
-    world.process()
-    made = world.plan("site,blog", at=60)
-    world.run(5)
-    with world.store.write() as connection:
-        row = outlets.get(connection, "blog")
-        outlets.change(connection, row, "changed", at=world.clock.now(), actor="test", settings={"to": "elsewhere"})
-    world.run(60)
-    row = world.rows(made)["blog"]
-    assert ("verified", 2, 1) == (row.state, row.generation, world.acts(row.id).count("stale"))
-
-
-def test_not_ready_by_the_late_limit_is_held(world: World) -> None:
-    """It waits a quarter of an hour beyond the instant, then it is held, with whom it waited for."""
-    world.add("site", "site")
-    world.add("slow").faults.extend(["refuse"] * 30)
-    world.process()
-    made = world.plan("site,slow", at=20)
-    world.run(900)
-    assert "open" == world.release(made).state
-    world.run(60)
-    row = world.release(made)
-    assert "held" == row.state
-    assert "waiting for slow" in row.why
-    assert [0, 0] == [world.published(name) for name in world.outside]
-
-
-def test_late_within_the_limit_goes_out_marked(world: World) -> None:
-    """Nobody worked at the instant; the next process releases it at once and the report says how late."""
-    world.add("site", "site")
-    made = world.plan("site", at=20)
-    world.run(300)
-    world.process()
-    world.run(10)
-    assert "released" == world.release(made).state
-    assert 270_000 < world.report(made)["lateness_ms"]["first"] < 300_000
-
-
-def test_beyond_the_late_limit_nothing_goes_out(world: World) -> None:
-    """Nobody worked for an hour: a person decides whether it still makes sense."""
-    world.add("site", "site")
-    worker = world.process()
-    made = world.plan("site", at=20)
-    world.run(5)
-    world.processes.remove(worker)
-    world.run(3_600)
-    world.processes.append(worker)
-    world.run(10)
-    assert "held" == world.release(made).state
-    assert 0 == world.published("site")
-
-
 def test_a_rendering_that_cannot_be_is_refused(world: World) -> None:
     """What the channel cannot express holds the release before anything was sent."""
 
@@ -356,7 +188,7 @@ def test_a_rendering_that_cannot_be_is_refused(world: World) -> None:
 
     world.add("site", "site")
     world.add("narrow")
-    world.mischief["narrow"] = lambda channel: Narrow(channel._outlet, channel._tools, channel.outside)
+    world.mischief["narrow"] = remade(Narrow)
     world.process()
     made = world.plan("site,narrow", at=20)
     world.run(40)
@@ -374,7 +206,7 @@ def test_a_rendering_that_fails_stops_nobody_else(world: World, error: Exception
 
     world.add("site", "site")
     world.add("broken", required=False)
-    world.mischief["broken"] = lambda channel: Broken(channel._outlet, channel._tools, channel.outside)
+    world.mischief["broken"] = remade(Broken)
     world.process()
     made = world.plan("site,broken", at=20)
     world.run(40)
@@ -404,7 +236,7 @@ def test_a_queued_job_that_fails_is_shown(world: World) -> None:
             raise Rejected("the job failed its review")
 
     world.add("queue", "queued").late_by = 3_600
-    world.mischief["queue"] = lambda channel: Refusing(channel._outlet, channel._tools, channel.outside)
+    world.mischief["queue"] = remade(Refusing)
     world.process()
     made = world.plan("queue", at=20)
     world.run(60)
@@ -448,7 +280,7 @@ def test_not_visible_yet_is_read_again(world: World) -> None:
             return type(seen)(not hidden, seen.began_at, seen.ended_at, ())
 
     world.add("blog")
-    world.mischief["blog"] = lambda channel: Cached(channel._outlet, channel._tools, channel.outside)
+    world.mischief["blog"] = remade(Cached)
     world.process()
     made = world.plan("blog", at=20)
     Cached.hidden_until = world.release(made).release_at + 7 * SECOND
@@ -470,18 +302,6 @@ def test_a_paused_outlet_still_gets_what_was_planned(world: World) -> None:
         outlets.change(connection, row, "paused", at=world.clock.now(), actor="test", state="paused")
     world.run(40)
     assert "verified" == world.states(made)["blog"]
-
-
-def test_two_releases_at_one_instant(world: World) -> None:
-    """They share the sender loop; each is committed by itself, and one that is held stops only itself."""
-    world.add("site", "site")
-    world.add("blog")
-    world.process()
-    first = world.plan("site", world.file("a.md", body="甲"), at=30)
-    second = world.plan("blog", world.file("b.md", body="乙"), at=30)
-    unarmable(world, "blog", TryLater("no connection"))
-    world.run(60)
-    assert ("released", "held") == (world.release(first).state, world.release(second).state)
 
 
 def test_a_failing_database_at_the_plan_leaves_nothing(world: World) -> None:

@@ -21,7 +21,8 @@ from sync.engine.release import release
 from sync.engine.report import exit_code
 from sync.model import BadInput
 from sync.store import journal
-from tests.integration.world import BareChannel, World
+from tests.integration.outside import BareChannel, remade
+from tests.integration.world import World
 
 RACES = 200
 FAULTS: dict[str, Fault | None] = {"answered": None, "refused": "reject", "busy": "refuse"}
@@ -339,7 +340,7 @@ def test_found_public_is_released_and_read_back(world: World) -> None:
         def verify(self, receipt: Receipt, rendition: Any) -> Any:
             return super().verify(Receipt(receipt.url.rpartition("/")[2], receipt.url, 0), rendition)
 
-    world.mischief["blind"] = lambda channel: Linked(channel._outlet, channel._tools, channel.outside)
+    world.mischief["blind"] = remade(Linked)
     control.settle(world.ctx, blind, "public", f"https://blind.example/{world.outside['blind'].posts[0].ref}")
     row = world.rows(made)["blind"]
     assert ("released", "verify", []) == (row.state, row.duty, row.problems)

@@ -16,7 +16,7 @@ import pytest
 from sync.settings import read_settings
 from sync.store import deliveries, outlets, releases
 from sync.store.session import Store
-from tests.integration.rows import AT, end, entries, everything, line, sow, spawn, the_delivery
+from tests.integration.rows import AT, end, entries, everything, line, spawn, the_delivery
 
 THREADS, PROCESSES, TIMES = 6, 3, 25
 
@@ -77,14 +77,6 @@ create_home(settings, SystemClock())
 with context(settings, "prepare").store.read() as connection:
     print(outlets.identity(connection), flush=True)
 """
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    made = Store(f"sqlite:///{tmp_path / 'tongfa.sqlite3'}")
-    made.migrate()
-    sow(made)
-    return made
 
 
 def url(store: Store) -> str:

@@ -12,39 +12,27 @@ checked against the outlets' own records (`check`).
 
 from __future__ import annotations
 
-import heapq
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import pysqlite3
-from sqlalchemy import Connection, Engine, event, insert
-from sqlalchemy.engine.base import OptionEngine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, insert
 
-from channels.memory import MemoryChannel, MemoryOutlet
-from sync.clock import SECOND, SetClock, iso
-from sync.contract import Accepted, Capabilities, Prepared, Probe, Receipt, Reveal, Shot, Tools, Unsupported
+from sync.clock import SECOND, iso
+from sync.contract import Tools
 from sync.engine import report
 from sync.engine.context import Context
 from sync.engine.plan import Order, plan
 from sync.engine.prepare import discard, prepare
 from sync.engine.reconcile import disown, reconcile
 from sync.engine.release import release
-from sync.engine.sender import Sender
 from sync.engine.verify import AFTER_SHOTS, verify
 from sync.flow import MAYBE_PUBLIC, PUBLIC, TABLE, D, E, R
-from sync.model import Edition, Key, Outlet, Rendition, Sighting
+from sync.model import Key, Outlet
 from sync.ownership import ProcessLock
 from sync.settings import read_settings
 from sync.store import deliveries, journal, outlets, releases
@@ -52,282 +40,21 @@ from sync.store.assets import Assets
 from sync.store.session import Store
 from sync.store.tables import Record, delivery, installation, unit
 from sync.store.tables import release as release_table
+from tests.integration.hand import (
+    BEGAN,
+    LANES,
+    REMEMBERED,
+    CreepingClock,
+    Kept,
+    Mortal,
+    Process,
+    SenderInHand,
+    StoreInHand,
+)
+from tests.integration.outside import KINDS, BareChannel, Outside
 
-ROOT = Path(__file__).resolve().parents[2]
 INSTALLATION = "0123456789abcdef0123456789abcdef"
-BEGAN = 1_800_000_000 * SECOND
-REMEMBERED = 3 * SECOND  # as the sweeper: what was rung is rung again only after this
 STEPS = 5_000  # more than any test needs: beyond it something spins
-LANES = {"prepare": ("prepare", "discard", "reconcile", "verify"), "release": ("release",)}
-Script = Callable[[Callable[[], str]], str]
-
-
-class CreepingClock(SetClock):
-    """Moves on by a microsecond at each look, so that whoever spins until an instant gets there."""
-
-    def __init__(self) -> None:
-        super().__init__(BEGAN)
-        self._lock = threading.Lock()
-
-    def now(self) -> int:
-        with self._lock:
-            self._now += 1
-            return self._now
-
-    def boottime(self) -> float:
-        return self.now() / SECOND
-
-    def reach(self, instant: int) -> None:
-        """Stand at `instant`, unless it is later already."""
-        with self._lock:
-            self._now = max(self._now, instant)
-
-
-class StoreInHand(Store):
-    """The database with the test's clock; `breaks` says of the coming writes whether they fail at their commit."""
-
-    def __init__(self, url: str, clock: CreepingClock) -> None:
-        super().__init__(url)
-        self._clock = clock
-        self.engine, self._writes = _one_engine(self)
-        self.breaks: deque[bool] = deque()
-        self.offset = 0  # µs by which the database's clock is ahead of the host's
-        self.gone = False  # its process died: nothing is stored any more
-
-    def now(self, connection: Connection) -> int:
-        return self._clock.now() + self.offset
-
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
-        broken = self.gone or (self.breaks.popleft() if self.breaks else False)
-        with super().write() as connection:
-            yield connection
-            if broken:
-                raise OperationalError("COMMIT", {}, Exception("disk I/O error"))
-
-
-_engines: list[tuple[Engine, OptionEngine]] = []
-_database: list[Path] = []
-
-
-def _connect(dialect: object, record: object, given: list[Any], named: dict[str, Any]) -> Any:
-    return pysqlite3.connect(_database[0], **named)
-
-
-def _one_engine(store: Store) -> tuple[Engine, OptionEngine]:
-    """The engine of the first store, for all: it keeps the compiled statements, which cost more than what they do."""
-    if not _engines:
-        _engines.append((store.engine, store._writes))
-        event.listen(store.engine, "do_connect", _connect)
-        # A power cut is not tried here, so nobody need wait for the disk.
-        event.listen(store.engine, "connect", lambda raw, record: raw.execute("PRAGMA synchronous=OFF"))
-    _database[:] = [store.path]
-    return _engines[0]
-
-
-class Kept:
-    """Hands on what a block raises, and goes on: a thread of a process that fails ends, and no other."""
-
-    def __init__(self, told: Callable[[BaseException], None]) -> None:
-        self._told = told
-        self.raised = False
-
-    def __enter__(self) -> Kept:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        self.raised = isinstance(error, Exception)
-        if isinstance(error, Exception):
-            self._told(error)
-        return self.raised
-
-
-class SenderInHand(Sender):
-    """The sender loop, turned by `World.run`: acts run by instant. A loop in which an act raised is dead."""
-
-    def __init__(self, clock: CreepingClock, failed: Callable[[BaseException], None]) -> None:
-        self.clock = clock
-        self.dead = False
-        self._failed = failed
-        self._acts: list[tuple[float, int, bool, Callable[[], None]]] = []
-        self._handed = 0
-
-    def at(self, instant: float, act: Callable[[], None], *, final: bool = False) -> None:
-        self._push(instant, True, act)
-
-    def later(self, instant: float, act: Callable[[], None], *, final: bool = False) -> None:
-        self._push(instant, False, act)
-
-    def soon(self, act: Callable[..., None], *given: object) -> None:
-        self._push(self.clock.boottime(), False, partial(act, *given))
-
-    def stop(self, within: float = 5.0) -> None:
-        self.dead = True
-
-    def due_at(self) -> int | None:
-        """When the next act is due, µs UTC; the two faces of this clock are one."""
-        return round(self._acts[0][0] * SECOND) if self._acts and not self.dead else None
-
-    def pop(self) -> Callable[[], None]:
-        """The next act, taken out."""
-        return heapq.heappop(self._acts)[3]
-
-    def turn(self) -> bool:
-        """Run the next act if it is due."""
-        if self.dead or not self._acts or self._acts[0][0] > self.clock.boottime():
-            return False
-        _, _, in_the_loop, act = heapq.heappop(self._acts)
-        with Kept(self._failed) as kept:
-            act()
-        self.dead = self.dead or (kept.raised and in_the_loop)
-        return True
-
-    def _push(self, instant: float, in_the_loop: bool, act: Callable[[], None]) -> None:
-        self._handed += 1
-        heapq.heappush(self._acts, (instant, self._handed, in_the_loop, act))
-
-
-@dataclass
-class Outside(MemoryOutlet):
-    """A memory outlet that also fails by script: a script is handed the act of one call, None lets it pass."""
-
-    scripts: deque[Script | None] = field(default_factory=deque)
-    turn: threading.Lock = field(default_factory=threading.Lock)
-
-    def call(self, act: Callable[[], str]) -> str:
-        with self.turn:
-            script = self.scripts.popleft() if self.scripts else None
-            return super().call(act) if script is None else script(act)
-
-    def enqueue(self, token: str, content: str) -> str:
-        """A job of the outlet's own: it publishes in `late_by` seconds."""
-        self._pending.append((self.now() + round(self.late_by * SECOND), lambda: self.publish(token, content)))
-        return f"job-{token}"
-
-
-class BareChannel(MemoryChannel):
-    """A memory channel with what the tests need to look at."""
-
-    kind: ClassVar[str] = "memory"
-
-    def __init__(self, outlet: Outlet, tools: Tools, world: Outside) -> None:
-        super().__init__(outlet, tools, world)
-        self.outside = world
-
-
-class Site(BareChannel):
-    """Its addresses are known beforehand, so it can be canonical."""
-
-    kind = "site"
-    can: ClassVar[Capabilities] = replace(MemoryChannel.can, address=True, probe=Probe.NAME)
-
-    def address(self, edition: Edition, key: Key) -> str | None:
-        return f"https://county.example/{key.token}"
-
-    def verify(self, receipt: Receipt, rendition: Rendition) -> Sighting:
-        named = [one.ref for one in self.outside.posts if receipt.url.endswith(one.token)]
-        return super().verify(replace(receipt, ref=named[0]) if named else receipt, rendition)
-
-
-class Blind(BareChannel):
-    """Cannot be looked up after doubt."""
-
-    kind = "blind"
-    can: ClassVar[Capabilities] = replace(MemoryChannel.can, probe=Probe.BLIND)
-
-    def probe(
-        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None
-    ) -> Prepared | Accepted | Receipt | None:
-        raise Unsupported("nothing can be looked up here")
-
-
-class Queued(BareChannel):
-    """The shot only starts a job of the outlet's."""
-
-    kind = "queued"
-    can: ClassVar[Capabilities] = replace(MemoryChannel.can, reveal=Reveal.QUEUED, polls=(1.0, 5.0))
-
-    def arm(self, prepared: Prepared, rendition: Rendition, key: Key) -> Shot:
-        super().arm(prepared, rendition, key)
-        return _Job(self.outside, key.token, rendition.digest)
-
-    def probe(
-        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None
-    ) -> Prepared | Accepted | Receipt | None:
-        found = super().probe(rendition, key, hint)
-        return hint if isinstance(hint, Accepted) and not isinstance(found, Receipt) else found
-
-
-class Brief(BareChannel):
-    """What it prepared keeps for a minute."""
-
-    kind = "brief"
-    can: ClassVar[Capabilities] = replace(MemoryChannel.can, fresh_for=60.0)
-
-
-class _Job(Shot):
-    def __init__(self, world: Outside, token: str, content: str) -> None:
-        self._world, self._token, self._content = world, token, content
-        self._job = ""
-
-    def _fire(self) -> None:
-        self._job = self._world.call(lambda: self._world.enqueue(self._token, self._content))
-
-    def settle(self) -> Receipt | Accepted:
-        return Accepted(self._job)
-
-
-KINDS: dict[str, type[BareChannel]] = {one.kind: one for one in (BareChannel, Site, Blind, Queued, Brief)}
-
-
-@dataclass
-class Process:
-    """One worker process: its wiring, its sender loop, its sweeper's memory, and what failed in it."""
-
-    ctx: Context
-    sender: SenderInHand
-    store: StoreInHand
-    lanes: tuple[str, ...]
-    failures: list[BaseException]
-    rung: dict[tuple[str, str, int], int] = field(default_factory=dict)
-
-    @property
-    def duties(self) -> list[str]:
-        return [duty for lane in self.lanes for duty in LANES[lane]]
-
-    def first_time(self, one: str, duty: str, due_at: int, now: int) -> bool:
-        if now - self.rung.get((one, duty, due_at), 0) < REMEMBERED:
-            return False
-        self.rung[one, duty, due_at] = now
-        return True
-
-
-class Mortal(ProcessLock):
-    """The lock of a real process that can be killed: a child takes it, and its name is lent to this side."""
-
-    TAKE = (
-        "import sys, signal; from pathlib import Path; from sync.ownership import ProcessLock\n"
-        "print(ProcessLock(Path(sys.argv[1]), sys.argv[2]).name, flush=True); signal.pause()"
-    )
-
-    def __init__(self, folder: Path, lane: str) -> None:
-        super().__init__(folder, lane)
-        self._child = subprocess.Popen(
-            [sys.executable, "-c", self.TAKE, str(folder), lane], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        assert self._child.stdout is not None
-        with self._child.stdout:
-            self._lent = self._child.stdout.readline().strip()
-
-    @property
-    def name(self) -> str:
-        return self._lent
-
-    def kill(self) -> None:
-        """kill -9; the kernel lets go of the lock."""
-        if self._child.poll() is None:
-            os.kill(self._child.pid, signal.SIGKILL)
-        self._child.wait()
 
 
 class World:
