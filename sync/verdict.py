@@ -103,8 +103,12 @@ def judge_probe(state: D, found: object, facts: Facts) -> Verdict:
     match state, found:
         case (_, Unsupported()):
             return Verdict(E.IN_DOUBT, None, why=why)
-        case (D.RELEASING | D.ACCEPTED, Rejected()):
+        case (D.ACCEPTED, Rejected()):
             return Verdict(E.REFUSED, None, why=why)
+        case (D.RELEASING, Rejected()):
+            # Of what was sent the outlet has not spoken; it may be the question that it refuses. Called failed,
+            # a person would retry it, and might publish it twice.
+            return Verdict(E.IN_DOUBT, None, why=why)
         case (_, BaseException()):
             return Verdict(None, _not_before(found, facts.now + 5 * SECOND), facts.quarantine_until, why)
         case (D.RELEASING | D.ACCEPTED, Receipt()):

@@ -150,7 +150,7 @@ def test_the_outlets_own_time_counts_when_it_is_later(state: D) -> None:
         (D.ACCEPTED, POST, Verdict(E.RELEASED, NOW)),
         (D.RELEASING, JOB, Verdict(E.ACCEPTED, NOW + 5 * SECOND)),
         (D.PREPARING, DRAFT, Verdict(E.PREPARED, None)),
-        (D.RELEASING, Rejected("failed review"), Verdict(E.REFUSED, None, why="failed review")),
+        (D.RELEASING, Rejected("bad query"), Verdict(E.IN_DOUBT, None, why="bad query")),
         (D.ACCEPTED, Rejected("failed review"), Verdict(E.REFUSED, None, why="failed review")),
         (D.PREPARING, Unsupported("blind"), Verdict(E.IN_DOUBT, None, why="blind")),
         (D.RELEASING, Unsupported("blind"), Verdict(E.IN_DOUBT, None, why="blind")),
