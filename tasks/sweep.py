@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from celery import bootsteps
+from kombu.exceptions import OperationalError as BrokerDown
 from sqlalchemy.exc import SQLAlchemyError
 
 from sync.clock import SECOND
@@ -60,7 +61,7 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # the worker's bl
                 self._ring_due(ctx, LANES[lane])
                 if looks % ORPHANS_EVERY == 0:
                     self._ring_orphans(ctx, lane)
-            except (SQLAlchemyError, BadInput, OSError) as error:
+            except (SQLAlchemyError, BadInput, OSError, BrokerDown) as error:
                 log.error("a look for due work failed: %s", error)  # the next look is the remedy
             looks += 1
 
