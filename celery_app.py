@@ -2,8 +2,11 @@
 
 from celery import Celery
 
+from sync.bell import LOOK
 from sync.settings import read_settings
 from tasks import LANES, TASKS
+from tasks.broker import HEARTBEAT, options
+from tasks.look import look
 from tasks.sweep import Sweeper
 
 settings = read_settings()
@@ -16,18 +19,27 @@ app.conf.update(
     accept_content=["json"],
     task_serializer="json",
     task_store_eager_result=False,
+    # A message holds ids, and the claim is in the database: a repeated one finds nothing, a lost one is rung again.
+    # Acknowledged late, with this multiplier, a process takes no message that another one could begin now.
+    task_acks_late=settings.broker_url is not None,
+    task_reject_on_worker_lost=False,
     worker_prefetch_multiplier=1,
+    worker_enable_prefetch_count_reduction=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,  # an outlet that was asked is waited for
     worker_send_task_events=False,
     worker_enable_remote_control=False,
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
     worker_soft_shutdown_timeout=0,
-    broker_heartbeat=0,
+    broker_heartbeat=HEARTBEAT if settings.broker_url is not None else 0,
+    broker_connection_timeout=2,
     broker_connection_retry_on_startup=True,
-    broker_connection_max_retries=None,
-    broker_transport_options={"polling_interval": 0.02} if settings.broker_url is None else {},
+    broker_connection_retry=True,
+    broker_connection_max_retries=None,  # for ever
+    broker_transport_options=options(settings.broker),
     enable_utc=True,
 )
 for name, act in TASKS.items():
     app.task(act, name=name)
+app.task(look, name=LOOK)
 app.steps["worker"].add(Sweeper)

@@ -4,5 +4,6 @@ KINDS: dict[str, str] = {
     "website": "channels.website:WebsiteChannel",
     "mastodon": "channels.mastodon:MastodonChannel",
     "wechat": "channels.wechat:WechatChannel",
+    "webhook": "channels.webhook:WebhookChannel",
     "gazette": "channels.gazette:GazetteChannel",
 }

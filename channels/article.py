@@ -37,6 +37,7 @@ FACTS = (
     ("editor", "责任编辑", "Editor"),
 )
 PUBLISHED = ("发布时间", "Published")
+CORRECTED = ("更正时间", "Corrected")
 ATTACHMENTS = ("附件", "Attachments")
 
 
@@ -61,10 +62,12 @@ class Enclosure:
 
 @dataclass(frozen=True)
 class Article:
-    """What was found in a page: `seen` begins with its title; `dates` are the instants shown, outside `seen`."""
+    """What was found in a page: `seen` begins with its title; the instants shown stand outside `seen`:
+    `dates` of publication, `corrected` of a correction."""
 
     seen: tuple[Token, ...]
     dates: tuple[str, ...]
+    corrected: tuple[str, ...]
     meta: Mapping[str, str]
 
 
@@ -162,14 +165,19 @@ def must_show(
     address: Callable[[Asset], str],
     attached: Sequence[Enclosure],
     heading: tuple[str, str],
+    corrects: bool,
 ) -> tuple[Token, ...]:
-    """What a reader of the article must see, in order: title, subtitle, labelled lines, body, attachments."""
+    """What a reader of the article must see, in order: title, subtitle, labelled lines, body, attachments.
+
+    `corrects`: it says that it is a correction."""
     shown = [Token("title", normal(edition.title))]
     if edition.text("subtitle").strip():
         shown.append(Token("text", normal(edition.text("subtitle"))))
     for fact in told:
         shown += [Token("text", f"{fact.zh} {fact.en}"), Token("text", normal(fact.value))]
     shown.append(Token("text", f"{PUBLISHED[0]} {PUBLISHED[1]}"))
+    if corrects:
+        shown.append(Token("text", f"{CORRECTED[0]} {CORRECTED[1]}"))
     for token in tokens(edition.body, image=lambda source: source.removeprefix("asset:")):
         if token.kind == "link" and token.value.startswith("asset:"):
             token = Token("link", address(asset_of(edition, token.value)))
@@ -185,8 +193,8 @@ def read(page: bytes, image: Callable[[str], str]) -> Article | None:
     """The article of a page of ours; None when the page has none.
 
     Page furniture, which is not compared: everything outside `<article id="content">` (head except its
-    named meta tags, skip link, site header, breadcrumb, footer) and, inside it, `<time class="published">`,
-    which is returned as a date. `image` turns a picture's address into its value.
+    named meta tags, skip link, site header, breadcrumb, footer) and, inside it, `<time class="published">`
+    and `<time class="corrected">`, which are returned as dates. `image` turns a picture's address into its value.
     """
     parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
     if not page.strip():
@@ -197,14 +205,16 @@ def read(page: bytes, image: Callable[[str], str]) -> Article | None:
         return None
     article = articles[0]
     titles = list(article.iterdescendants("h1"))
-    times = [element for element in article.iterdescendants("time") if element.get("class") == "published"]
+    published = [element for element in article.iterdescendants("time") if element.get("class") == "published"]
+    corrected = [element for element in article.iterdescendants("time") if element.get("class") == "corrected"]
     title = tuple(Token("title", _text(heading)) for heading in titles)
-    dates = tuple(_text(time) for time in times)
-    for element in (*titles, *times):
+    dates = tuple(_text(time) for time in published)
+    corrections = tuple(_text(time) for time in corrected)
+    for element in (*titles, *published, *corrected):
         _drop(element)
     rest = etree.tostring(article, encoding="unicode", method="html", with_tail=False)
     meta = {element.get("name", ""): element.get("content", "") for element in root.iterdescendants("meta")}
-    return Article(title + tokens(rest, image), dates, meta)
+    return Article(title + tokens(rest, image), dates, corrections, meta)
 
 
 def _text(element: etree._Element) -> str:

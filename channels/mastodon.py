@@ -4,6 +4,10 @@ There is no hidden draft (a private status cannot be made public), so the text c
 release. The Idempotency-Key is sent, and not relied on: it lasts an hour, ignores the body, and
 compatible servers ignore it altogether; doubt is settled by looking for the canonical address among
 the account's statuses. Facts: the fact sheet on Mastodon (2026-07), sections in brackets.
+
+A correction edits the very status: id and address stay, and readers of its history still find what
+stood there before. Every picture is uploaded anew and named in `media_ids`, which replaces them all;
+`media_attributes` would spare uploads, but some servers ignore it without a word.
 """
 
 from __future__ import annotations
@@ -21,12 +25,14 @@ from sync.clock import SECOND
 from sync.contract import (
     Accepted,
     Capabilities,
+    Correct,
     Misbehaved,
     OutletError,
     Place,
     Prepared,
     Probe,
     Receipt,
+    Rejected,
     Response,
     Reveal,
     Setting,
@@ -37,7 +43,7 @@ from sync.contract import (
     Unauthorised,
     Unsupported,
 )
-from sync.model import Edition, Key, Outlet, Problem, Rendition, Sighting, Token
+from sync.model import Asset, Edition, Key, Outlet, Problem, Rendition, Sighting, Token
 
 FRESH_FOR = 20 * 3600.0  # unattached media are deleted after a day [5]
 PAGE = 40  # statuses of one listing, the most the server gives
@@ -51,6 +57,8 @@ class MastodonChannel:
         reveal=Reveal.CREATE,
         probe=Probe.SEARCH,
         lands_within=120.0,
+        correct=Correct.EDIT,
+        withdraw=True,
         settings=(
             Setting("base_url", "实例地址，如 https://mastodon.example", "address of the instance", required=True),
             Setting("access_token", "访问令牌（write:statuses write:media read）", "access token", True, True),
@@ -105,6 +113,11 @@ class MastodonChannel:
         fields = {"canonical": place.canonical or "", "visibility": self._visibility, "language": language}
         return Rendition(edition.title, text, fields, files, post.shown(text, files))
 
+    def preview(self, rendition: Rendition) -> Mapping[str, bytes]:
+        """The status's text, and its pictures in their order."""
+        files = {f"{at}-{asset.name}": self._tools.blob(asset.digest) for at, asset in enumerate(rendition.files, 1)}
+        return {"status.txt": rendition.content.encode(), **files}
+
     def login(self) -> None:
         self._account()
         application = self._get("/api/v1/apps/verify_credentials", expect=(400, 404, 422))
@@ -118,19 +131,30 @@ class MastodonChannel:
         if isinstance(most, int) and most < post.TEXT_LIMIT:
             raise Unsupported(f"{self._outlet.name}: the instance takes only {most} characters")
 
-    def prepare(self, rendition: Rendition, key: Key) -> Prepared:
+    def prepare(self, rendition: Rendition, key: Key, replaces: Receipt | None = None) -> Prepared:
+        """Raises Rejected when the status to be corrected is gone."""
         account = self._account()
+        if replaces and self._own(replaces.ref) is None:
+            raise Rejected(f"{self._outlet.name}: 要更正的嘟文已不存在 · the status to be corrected is gone")
         newest = _list(self._get(f"/api/v1/accounts/{quote(account)}/statuses?limit=1"))
         media = [self._upload(asset.name, asset.media_type, asset.digest, asset.alt) for asset in rendition.files]
         # Whatever a later probe has to find is newer than the newest status of now; no clock is compared.
         notes = {"media": ",".join(media), "account": account, "since": str(newest[0]["id"]) if newest else "0"}
+        if replaces:
+            notes["replaces"] = replaces.ref
         return Prepared(notes["media"] or "text", self._tools.now() + round(FRESH_FOR * SECOND), notes)
 
+    def _own(self, ref: str) -> Mapping[str, Any] | None:
+        """A status as the account's owner sees it; None: it is gone."""
+        answer = self._get(f"/api/v1/statuses/{quote(ref)}", expect=(404, 410))
+        return None if answer.status != 200 else _object(answer)
+
     def _upload(self, name: str, media_type: str, digest: str, alt: str) -> str:
+        """A lost answer leaves an orphan that the server forgets within a day: nothing happened."""
         answer = self._tools.http.call(
             "POST",
             f"{self._base}/api/v2/media",
-            creates=True,
+            creates=False,
             headers=self._headers(),
             files={"file": (name, self._tools.blob(digest), media_type)},
             form={"description": alt},
@@ -150,33 +174,44 @@ class MastodonChannel:
             raise TryLater(f"{self._outlet.name}: the server still processes a picture")
 
     def arm(self, prepared: Prepared, rendition: Rendition, key: Key) -> Shot:
-        media = _media(prepared)
+        media, edited = _media(prepared), prepared.notes.get("replaces", "")
+        if edited and self._own(edited) is None:
+            raise Stale(f"{self._outlet.name}: the status to be corrected is gone")
         for picture in media:
             self._processed(picture)
         status = {
             "status": rendition.content,
+            "spoiler_text": "",  # an edit that leaves it out may keep the one that is there
             "media_ids": media,
-            "visibility": rendition.fields["visibility"],
+            "visibility": rendition.fields["visibility"],  # an edit cannot change it, and ignores it
             "language": rendition.fields["language"],
             "sensitive": False,
         }
+        headers = {**self._headers(), "Content-Type": "application/json"}
         return self._tools.http.shot(
-            "POST",
-            f"{self._base}/api/v1/statuses",
-            headers={**self._headers(), "Content-Type": "application/json", "Idempotency-Key": key.token},
+            "PUT" if edited else "POST",
+            f"{self._base}/api/v1/statuses/{quote(edited)}" if edited else f"{self._base}/api/v1/statuses",
+            headers=headers if edited else {**headers, "Idempotency-Key": key.token},
             body=json.dumps(status, ensure_ascii=False).encode(),
             settle=lambda answer: self._receipt(_object(answer)),
         )
 
     def probe(
-        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None
+        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None, replaces: Receipt | None = None
     ) -> Prepared | Accepted | Receipt | None:
+        """A correction is looked for in the very status that it changes, whatever else bears its address."""
+        known = hint if isinstance(hint, Prepared) else None
+        if replaces:
+            status = self._own(replaces.ref)
+            done = status is not None and self._is_edited(status, rendition, known, replaces)
+            return self._receipt(status) if status is not None and done else known
         canonical = rendition.fields["canonical"]
         if not canonical:
             raise Unsupported(f"{self._outlet.name}: without a canonical address nothing marks the status as ours")
-        known = hint if isinstance(hint, Prepared) else None
         found = [s for s in self._since(known) if Token("link", canonical) in post.read(_text(s, "content"))]
-        if known is None:
+        if known is not None:
+            found = [status for status in found if not _of_another(status, _media(known))]
+        else:
             # Only being prepared: an earlier edition at the same address is not this delivery.
             ours = post.shown(rendition.content, ())
             found = [status for status in found if post.read(_text(status, "content")) == ours]
@@ -184,6 +219,24 @@ class MastodonChannel:
             return known
         receipt = self._receipt(found[-1])
         return replace(receipt, notes={**receipt.notes, "copies": str(len(found))}) if len(found) > 1 else receipt
+
+    def _is_edited(
+        self, status: Mapping[str, Any], rendition: Rendition, known: Prepared | None, replaces: Receipt
+    ) -> bool:
+        """Whether our edit arrived: our text, and our pictures.
+
+        The ids of the pictures tell exactly, as they were uploaded for this edit. Without the preparation
+        they are compared as a reader sees them, once the status was edited since `replaces`.
+        """
+        ours = post.shown(rendition.content, ())
+        if post.read(_text(status, "content")) != ours:
+            return False
+        if known is not None:
+            return _attached(status) == _media(known)
+        if str(status.get("edited_at") or "") == replaces.notes.get("edited", ""):
+            return False
+        pictures, _ = self._pictures(status, rendition.files)
+        return ours + pictures == rendition.shown
 
     def _since(self, known: Prepared | None) -> list[Mapping[str, Any]]:
         """Every own status newer than the preparation, newest first; without one, the newest page."""
@@ -204,7 +257,7 @@ class MastodonChannel:
             older = f"&max_id={quote(str(page[-1]['id']))}"
         raise TryLater(f"{self._outlet.name}: more than {PAGE * MOST_PAGES} statuses since it was prepared")
 
-    def verify(self, receipt: Receipt, rendition: Rendition) -> Sighting:
+    def verify(self, receipt: Receipt, rendition: Rendition, before: Rendition | None = None) -> Sighting:
         began = self._tools.now()
         answer = self._tools.http.read(f"{self._base}/api/v1/statuses/{quote(receipt.ref)}")
         ended = self._tools.now()
@@ -216,14 +269,14 @@ class MastodonChannel:
             again = not_before(answer.headers, ended)
             raise TryLater(f"{self._outlet.name}: status {answer.status} to an anonymous reader", again)
         status = _object(answer)
-        seen, problems = self._pictures(status, rendition)
-        problems += compare.differences(rendition.shown, post.read(_text(status, "content")) + seen)
-        return Sighting(True, began, ended, problems)
+        # A picture that stands there still, from before, has to be known as what it is.
+        seen, problems = self._pictures(status, (*rendition.files, *(before.files if before else ())))
+        return compare.sighted(post.read(_text(status, "content")) + seen, rendition, before, began, ended, problems)
 
     def _pictures(
-        self, status: Mapping[str, Any], rendition: Rendition
+        self, status: Mapping[str, Any], files: tuple[Asset, ...]
     ) -> tuple[tuple[Token, ...], tuple[Problem, ...]]:
-        candidates = {asset.digest: self._tools.blob(asset.digest) for asset in rendition.files}
+        candidates = {asset.digest: self._tools.blob(asset.digest) for asset in files}
         seen: list[Token] = []
         problems: list[Problem] = []
         for media in status.get("media_attachments") or ():
@@ -249,6 +302,16 @@ class MastodonChannel:
                 expect=(404, 405),
             )
 
+    def withdraw(self, receipt: Receipt, key: Key) -> None:
+        """With its pictures, which would stay readable for a day otherwise (4.4+; elsewhere ignored)."""
+        self._tools.http.call(
+            "DELETE",
+            f"{self._base}/api/v1/statuses/{quote(receipt.ref)}?delete_media=true",
+            creates=False,
+            headers=self._headers(),
+            expect=(404, 410),  # gone already
+        )
+
     def _account(self) -> str:
         """The id of the account that the token belongs to. Raises Unauthorised."""
         answer = self._get("/api/v1/accounts/verify_credentials", expect=(400, 422))
@@ -264,12 +327,26 @@ class MastodonChannel:
 
     def _receipt(self, status: Mapping[str, Any]) -> Receipt:
         # Silenced accounts get "unlisted" for "public" without an error [8]: kept, so that it can be seen.
-        notes = {"visibility": str(status.get("visibility", ""))}
+        # When it was edited last, by the server's word: a later look knows another edit by it.
+        notes = {"visibility": str(status.get("visibility", "")), "edited": str(status.get("edited_at") or "")}
         return Receipt(_text(status, "id"), _text(status, "url"), self._tools.now(), notes)
 
 
 def _media(prepared: Prepared) -> list[str]:
     return [media for media in prepared.notes["media"].split(",") if media]
+
+
+def _attached(status: Mapping[str, Any]) -> list[str]:
+    return [str(media.get("id")) for media in status.get("media_attachments") or () if isinstance(media, dict)]
+
+
+def _of_another(status: Mapping[str, Any], media: list[str]) -> bool:
+    """Whether its pictures show it to be another delivery's: there are some, and none is of `media`.
+
+    The same address may be published twice on purpose, and both be prepared before either is public.
+    """
+    attached = _attached(status)
+    return bool(media and attached) and not {*attached} & {*media}
 
 
 def _object(answer: Response) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -18,6 +18,7 @@ from sync.contract import (
     Accepted,
     Ambiguous,
     Capabilities,
+    Correct,
     Place,
     Prepared,
     Probe,
@@ -94,22 +95,35 @@ class MemoryOutlet:
         self.record.append((self.now(), "drafted", token))
         return ref
 
-    def publish(self, token: str, content: str) -> str:
+    def publish(self, token: str, content: str, ref: str = "") -> str:
+        """A new post, or with `ref` the text of one that is there changed. Raises Rejected when it is not."""
+        if ref:
+            post = next((one for one in self.posts if one.ref == ref), None)
+            if post is None:
+                raise Rejected("there is no such post")
+            post.token, post.content = token, content
+            self.record.append((self.now(), "changed", token))
+            return ref
         self._made += 1
         post = Post(f"post-{self._made}", token, content, self.now())
         self.posts.append(post)
         self.record.append((self.now(), "published", token))
         return post.ref
 
+    def remove(self, ref: str, token: str) -> str:
+        self.posts = [post for post in self.posts if post.ref != ref]
+        self.record.append((self.now(), "removed", token))
+        return ref
+
 
 class MemoryShot(Shot):
-    def __init__(self, world: MemoryOutlet, token: str, content: str) -> None:
-        self._world, self._token, self._content = world, token, content
+    def __init__(self, world: MemoryOutlet, token: str, content: str, ref: str) -> None:
+        self._world, self._token, self._content, self._ref = world, token, content, ref
         self._answer: Receipt | Exception = TryLater("the shot was never sent")
 
     def _fire(self) -> None:
         try:
-            ref = self._world.call(lambda: self._world.publish(self._token, self._content))
+            ref = self._world.call(lambda: self._world.publish(self._token, self._content, self._ref))
             self._answer = Receipt(ref, f"memory:{ref}", self._world.now())
         except (TryLater, Rejected, Ambiguous) as error:
             self._answer = error
@@ -126,6 +140,8 @@ class MemoryChannel:
         reveal=Reveal.CREATE,
         probe=Probe.SEARCH,
         lands_within=LANDS_WITHIN,
+        correct=Correct.EDIT,
+        withdraw=True,
         settings=(Setting("password", "口令", "password", required=True, secret=True),),
     )
 
@@ -149,22 +165,25 @@ class MemoryChannel:
             edition.title, edition.body, {"canonical": place.canonical or ""}, edition.assets, shown + body
         )
 
+    def preview(self, rendition: Rendition) -> Mapping[str, bytes]:
+        return {"post.html": rendition.content.encode()}
+
     def login(self) -> None:
         if self._outlet.secrets.get("password") != self._world.password:
             raise Unauthorised(f"{self._outlet.name}: wrong password")
 
-    def prepare(self, rendition: Rendition, key: Key) -> Prepared:
+    def prepare(self, rendition: Rendition, key: Key, replaces: Receipt | None = None) -> Prepared:
         self.login()
         ref = self._world.call(lambda: self._world.add_draft(key.token, rendition.digest))
-        return Prepared(ref)
+        return Prepared(ref, notes={"replaces": replaces.ref} if replaces else {})
 
     def arm(self, prepared: Prepared, rendition: Rendition, key: Key) -> Shot:
         if prepared.ref not in self._world.drafts:
             raise Stale("the draft is gone")
-        return MemoryShot(self._world, key.token, rendition.digest)
+        return MemoryShot(self._world, key.token, rendition.digest, prepared.notes.get("replaces", ""))
 
     def probe(
-        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None
+        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None, replaces: Receipt | None = None
     ) -> Prepared | Accepted | Receipt | None:
         self._world.land()
         for post in self._world.posts:
@@ -172,12 +191,14 @@ class MemoryChannel:
                 return Receipt(post.ref, f"memory:{post.ref}", post.at)
         for ref, (token, content) in self._world.drafts.items():
             if token == key.token and content == rendition.digest:
-                return Prepared(ref)
+                return Prepared(ref, notes={"replaces": replaces.ref} if replaces else {})
         return None
 
-    def verify(self, receipt: Receipt, rendition: Rendition) -> Sighting:
+    def verify(self, receipt: Receipt, rendition: Rendition, before: Rendition | None = None) -> Sighting:
         began = self._world.now()
         post = next((p for p in self._world.posts if p.ref == receipt.ref), None)
+        if post is not None and before is not None and post.content == before.digest != rendition.digest:
+            return Sighting(False, began, self._world.now())
         problems = (
             () if post is None or post.content == rendition.digest else (Problem("text", "altered", fatal=False),)
         )
@@ -185,3 +206,7 @@ class MemoryChannel:
 
     def discard(self, prepared: Prepared, key: Key) -> None:
         self._world.drafts.pop(prepared.ref, None)
+
+    def withdraw(self, receipt: Receipt, key: Key) -> None:
+        self.login()
+        self._world.call(lambda: self._world.remove(receipt.ref, key.token))

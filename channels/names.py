@@ -48,3 +48,8 @@ def hidden_name(key: Key, digest: str, media_type: str) -> str:
 def published_mark(key: Key) -> str:
     """What stands in a prepared page where its time of publication will be; no author can write it into a text."""
     return f"published-{sha256(f'tongfa published mark {key.token}'.encode())[:16]}"
+
+
+def corrected_mark(key: Key) -> str:
+    """The same for the time of a correction."""
+    return f"corrected-{sha256(f'tongfa corrected mark {key.token}'.encode())[:16]}"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from channels import article
-from channels.names import hidden_folder, hidden_name, marker_of, published_mark
+from channels.names import corrected_mark, hidden_folder, hidden_name, marker_of, published_mark
 from sync.compare import differences
 from sync.contract import Pages, Place, Unsupported
 from sync.model import Asset, AssetRole, Edition, Key, Problem, Rendition, canonical_bytes
@@ -83,9 +83,13 @@ def rendition(
 ) -> Rendition:
     """The whole page, with a mark where the time of publication will stand, checked against the edition.
 
+    A correction keeps the time of its first publication (a changed one would be a forged date) and shows its
+    own beside it, which has a mark of its own; the norm has no meta tag for it.
+
     `base`: address of the site. `path`: of the page, one folder below the top. `heading`: above the list of
     files; `enclosed` come first in it. `values`: for the template. The fields are path, published_mark,
-    assets (digest → path, JSON), entry (for the lists, JSON), and those given in `fields`.
+    assets (digest → path, JSON), entry (for the lists, JSON), for a correction corrected_mark, and those given
+    in `fields`.
     Raises Unsupported.
     """
     key, paths = place.key, asset_paths(edition, place.key)
@@ -95,7 +99,8 @@ def rendition(
 
     told = article.facts(edition, source, column.name)
     files = (*enclosed, *article.enclosures(edition, beside))
-    shown = article.must_show(edition, told, beside, files, heading)
+    corrects = place.replaces is not None
+    shown = article.must_show(edition, told, beside, files, heading, corrects)
     picture = lead_picture(edition)
     image = f"{base}/{paths[picture.digest]}" if picture else ""
     told_tags = tags(edition, column, source, published_mark(key), image, f"{base}/{path}")
@@ -111,6 +116,8 @@ def rendition(
         facts=told,
         published=article.PUBLISHED,
         date=published_mark(key),
+        corrected=article.CORRECTED,
+        corrected_on=corrected_mark(key) if corrects else "",
         body=article.dressed(edition, beside),
         enclosures=files,
         attachments=heading,
@@ -136,6 +143,8 @@ def rendition(
         "assets": canonical_bytes(paths).decode(),
         "entry": canonical_bytes(entry).decode(),
     }
+    if corrects:
+        own["corrected_mark"] = corrected_mark(key)
     return Rendition(edition.title, page, {**own, **(fields or {})}, edition.assets, shown)
 
 

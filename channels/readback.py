@@ -11,15 +11,18 @@ from collections.abc import Mapping
 from urllib.parse import urljoin
 
 from channels import article
-from sync.compare import differences
+from sync.compare import sighted
 from sync.contract import Receipt, Tools, TryLater
 from sync.model import Problem, Rendition, Sighting, Token, sha256
 
 
-def sighting(tools: Tools, base: str, receipt: Receipt, rendition: Rendition) -> Sighting:
+def sighting(
+    tools: Tools, base: str, receipt: Receipt, rendition: Rendition, before: Rendition | None = None
+) -> Sighting:
     """Read `receipt.url` as anybody would. `base`: address of the site, without a slash at its end.
 
-    404 and 410 say that it is not public. Raises TryLater for any other answer that is no page.
+    404 and 410 say that it is not public; so does, for a correction, the page that names the delivery
+    `before`, whatever became of it. Raises TryLater for any other answer that is no page.
     """
     began = tools.now()
     answer = tools.http.read(receipt.url)
@@ -28,6 +31,8 @@ def sighting(tools: Tools, base: str, receipt: Receipt, rendition: Rendition) ->
         return Sighting(False, began, ended)
     if answer.status != 200:
         raise TryLater(f"{receipt.url} answers {answer.status}")
+    if before is not None and _delivery(answer.body) == _delivery(before.content.encode()):
+        return Sighting(False, began, ended)
     paths: Mapping[str, str] = json.loads(rendition.fields["assets"])
     files = {f"{base}/{path}": _read(tools, f"{base}/{path}") for path in paths.values()}
 
@@ -39,11 +44,17 @@ def sighting(tools: Tools, base: str, receipt: Receipt, rendition: Rendition) ->
     if found is None:
         problem = Problem("text", "该地址没有文章内容 · there is no article at this address", fatal=False)
         return Sighting(False, began, ended, (problem,))
-    problems = [*differences(rendition.shown, found.seen), *_head(receipt, rendition, found)]
+    problems = _head(receipt, rendition, found)
     for digest, path in paths.items():
         if Token("image", digest) not in rendition.shown and files[f"{base}/{path}"] != digest:
             problems.append(Problem("link", f"文件不一致 / file differs: {path}", fatal=False))
-    return Sighting(True, began, ended, tuple(problems))
+    return sighted(found.seen, rendition, before, began, ended, problems)
+
+
+def _delivery(page: bytes) -> str | None:
+    """The delivery that the page names; None when it names none."""
+    found = article.read(page, lambda source: source)
+    return found.meta.get("tongfa-delivery", "") or None if found else None
 
 
 def _read(tools: Tools, address: str) -> str:
@@ -53,7 +64,7 @@ def _read(tools: Tools, address: str) -> str:
 
 
 def _head(receipt: Receipt, rendition: Rendition, found: article.Article) -> list[Problem]:
-    """Meta tags as rendered, and one date everywhere: the one that was published."""
+    """Meta tags as rendered, and one date everywhere: that of publication. A correction has its own beside it."""
     rendered = article.read(rendition.content.encode(), lambda source: source)
     expected = dict(rendered.meta) if rendered else {}
     date = receipt.notes.get("pub_date", found.meta.get("PubDate", ""))
@@ -63,8 +74,12 @@ def _head(receipt: Receipt, rendition: Rendition, found: article.Article) -> lis
         for name, value in expected.items()
         if found.meta.get(name) != value
     ]
-    if found.dates != (date,):
-        shown = "、".join(found.dates)
-        message = f"发布时间 / published: 应为 expected 「{date}」，实为 found 「{shown}」"
-        problems.append(Problem("text", message, fatal=False))
+    corrections = (receipt.notes.get("corrected") or "".join(found.corrected[:1]),)
+    for (zh, en), wanted, shown in (
+        (article.PUBLISHED, (date,), found.dates),
+        (article.CORRECTED, corrections if "corrected_mark" in rendition.fields else (), found.corrected),
+    ):
+        if shown != wanted:
+            message = f"{zh} / {en.lower()}: 应为 expected 「{'、'.join(wanted)}」，实为 found 「{'、'.join(shown)}」"
+            problems.append(Problem("text", message, fatal=False))
     return problems

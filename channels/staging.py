@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from sync.contract import Accepted, Ambiguous, Receipt, Rejected, Shot, TryLater, Unauthorised
 
@@ -120,17 +121,35 @@ class Staging:
             os.close(handle)
 
 
+class Footprint(NamedTuple):
+    """A number of a file may be given again at once, so the others stand beside it."""
+
+    number: int
+    modified_ns: int
+    size: int
+
+
 class StagedShot(Shot):
     """A finished page, waiting under a hidden name for its public one.
 
-    `finish` runs in `settle`, after the page is public: it is given the instant of the rename and
-    returns the receipt. If the process dies after the rename, the page is public and a probe finds it.
+    `over`: the footprint of the page that it takes the place of, None where nothing stands; what stands
+    there meanwhile is left alone. `finish` runs in `settle`, after the page is public: it is given the
+    instant of the rename and returns the receipt. If the process dies after the rename, the page is
+    public and a probe finds it.
     """
 
-    def __init__(self, staged: Path, final: Path, now: Callable[[], int], finish: Callable[[int], Receipt]) -> None:
-        self._staged, self._final, self._now, self._finish = staged, final, now, finish
+    def __init__(
+        self,
+        staged: Path,
+        final: Path,
+        over: Footprint | None,
+        now: Callable[[], int],
+        finish: Callable[[int], Receipt],
+    ) -> None:
+        self._staged, self._final, self._over, self._now, self._finish = staged, final, over, now, finish
         self._at: int | None = None
         self._error: OSError | None = None
+        self._taken = False
 
     def check(self) -> None:
         if not self._staged.exists():
@@ -138,6 +157,9 @@ class StagedShot(Shot):
 
     def _fire(self) -> None:
         try:
+            if footprint(self._final) != self._over:  # a newer edition or a withdrawal came first
+                self._taken = True
+                return
             os.rename(self._staged, self._final)  # noqa: PTH104 - point of no return; nothing but the system call
             self._at = self._now()
         except OSError as error:
@@ -146,6 +168,8 @@ class StagedShot(Shot):
     def settle(self) -> Receipt | Accepted:
         if self._error is not None:  # a rename happens or does not; this one did not
             raise TryLater(f"publish {self._final}: {self._error}") from self._error
+        if self._taken:
+            raise TryLater(f"{self._final} changed after this page was armed: nothing was published")
         if self._at is None:
             raise TryLater("the shot was never sent")
         try:
@@ -157,6 +181,15 @@ class StagedShot(Shot):
     def close(self) -> None:
         with suppress(OSError):
             self._staged.unlink(missing_ok=True)
+
+
+def footprint(path: Path) -> Footprint | None:
+    """What tells a file from any that takes its place; None where there is none. Raises OSError."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return Footprint(found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def device(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""What every outlet made of static files of ours does alike: settings, prepare, arm, probe, verify, discard.
+"""What every outlet made of static files of ours does alike: settings, prepare, arm, probe, verify, undo.
 
 Promises: nothing of an item is public or listed before its shot; the article's page appears by one
 rename and the lists follow it; each step can be repeated. A subclass says what its pages look like.
@@ -7,27 +7,33 @@ The page carries its time of publication, which is known only when the shot is a
 mark in its place, `arm` writes the page with the release's instant (`prepared.notes["release_at"]`,
 microseconds UTC, set by the engine; without it the time of arming) and stages it. This piece, PubDate,
 is the only one that the rendition's digest does not cover.
+
+A correction is the same rename over the page that is there, and only over that of the copy it corrects:
+every page names its delivery (its marker). PubDate stays that of the first publication, the release's
+instant is shown as the time of the correction. A withdrawn address stays withdrawn.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import urlsplit
 
 from channels import article
+from channels.addresses import DATE, Addresses
 from channels.listing import Entry, Shelf, Shelves
 from channels.names import hidden_folder, marker_of
 from channels.page import problems
 from channels.readback import sighting
-from channels.staging import StagedShot, Staging, disk
+from channels.staging import StagedShot, Staging, disk, footprint, sync_folder
+from channels.standing import clear
+from channels.waiting import Waiting
 from sync.contract import (
     Accepted,
     Ambiguous,
@@ -46,20 +52,10 @@ from sync.contract import (
 from sync.model import BadInput, Edition, Key, Outlet, Problem, Rendition, Sighting, sha256
 from sync.render import china_time
 
-DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 GUARD = b"<!doctype html><html lang=zh-CN><meta charset=utf-8><title></title></html>"  # instead of a folder listing
 
 DIRECTORY = Setting("directory", "网站目录（绝对路径）", "served folder (absolute path)", required=True)
 BASE_URL = Setting("base_url", "网站地址", "public address of that folder", required=True)
-
-
-@dataclass(frozen=True)
-class Record:
-    """What `prepare` put in place: for which rendition (digest), what to hand on, and the files' digests by path."""
-
-    rendition: str
-    notes: dict[str, str]
-    files: dict[str, str]
 
 
 class StaticChannel(ABC):
@@ -78,6 +74,8 @@ class StaticChannel(ABC):
             raise BadInput("base_url", f"{base!r} is no web address", "give it as https://www.example.gov.cn")
         self._base = base.rstrip("/")
         self._staging = Staging(Path(directory), create=not outlet.live)
+        self._waiting = Waiting(self._staging)
+        self._addresses = Addresses(self._staging, self._waiting, self._base)
 
     @classmethod
     def twin(cls, outlet: Outlet, sandbox: str, folder: str) -> Outlet:
@@ -100,7 +98,7 @@ class StaticChannel(ABC):
 
     @abstractmethod
     def _lists(self, shelf: Shelf) -> Iterable[tuple[str, str]]:
-        """The pages that list a new entry, by path in the site; equally many however large the site is."""
+        """The pages that list a column and its month, by path in the site; equally many however large the site is."""
 
     def _companions(self, rendition: Rendition, key: Key) -> Mapping[str, bytes]:
         """Further files of this item, by path in the site, below a hidden folder."""
@@ -114,6 +112,14 @@ class StaticChannel(ABC):
 
     def check(self, edition: Edition) -> list[Problem]:
         return problems(edition)
+
+    def preview(self, rendition: Rendition) -> Mapping[str, bytes]:
+        """The page as if it were released now, with all that it needs, by path in the site."""
+        page = rendition.content.replace(rendition.fields["published_mark"], china_time(self._tools.now()))
+        paths: Mapping[str, str] = json.loads(rendition.fields["assets"])
+        files = {path: self._tools.blob(digest) for digest, path in paths.items()}
+        companions = self._companions(rendition, Key("", ""))
+        return {rendition.fields["path"]: page.encode(), **self._shared(), **files, **companions}
 
     # prepare, arm
 
@@ -131,13 +137,14 @@ class StaticChannel(ABC):
                     f" {self._staging.served} — point the web server at it, or mend the setting"
                 )
 
-    def prepare(self, rendition: Rendition, key: Key) -> Prepared:
+    def prepare(self, rendition: Rendition, key: Key, replaces: Receipt | None = None) -> Prepared:
         self._staging.open()
-        ref = rendition.fields["path"]
-        notes = {}
+        ref, marker = rendition.fields["path"], marker_of(key)
         with disk(f"prepare {ref}"):
-            if self._is_ours(ref, key):
+            found = self._addresses.standing(ref)
+            if found and found.marker == marker:
                 raise Ambiguous(f"{self._base}/{ref} is public already")
+            notes = self._addresses.room(ref, found, replaces)
             self._write_shared()
             (self._staging.served / ref).parent.mkdir(parents=True, exist_ok=True)
             paths: Mapping[str, str] = json.loads(rendition.fields["assets"])
@@ -145,47 +152,64 @@ class StaticChannel(ABC):
             for path, content in companions.items():
                 notes[f"sha256 {path}"] = sha256(content)
             files = {path: self._tools.blob(digest) for digest, path in paths.items()} | dict(companions)
-            self._staging.write({self._staging.served / path: content for path, content in files.items()})
-            record = Record(rendition.digest, notes, {path: sha256(content) for path, content in files.items()})
-            # The record comes last: while it is missing, a probe says that nothing is prepared.
-            self._staging.write({self._waiting(key): rendition.content.encode()})
-            self._staging.write({self._record_path(key): json.dumps(asdict(record)).encode()})
+            self._waiting.put(marker, rendition, files, notes)
         return Prepared(ref, notes=notes)
 
     def arm(self, prepared: Prepared, rendition: Rendition, key: Key) -> Shot:
         self._staging.open()
-        with disk(f"arm {prepared.ref}"):
-            if self._prepared(rendition, key) is None or prepared.ref != rendition.fields["path"]:
-                raise Stale(f"what was prepared for {self._base}/{prepared.ref} is gone or altered")
-            if self._is_ours(prepared.ref, key):
-                raise Stale(f"{self._base}/{prepared.ref} is public already")
+        ref, marker = prepared.ref, marker_of(key)
+        final = self._staging.served / ref
+        with disk(f"arm {ref}"):
+            over = footprint(final)
+            found = self._addresses.standing(ref)
+            if found and found.marker == marker:
+                raise Stale(f"{self._base}/{ref} is public already")
+            self._addresses.not_withdrawn(ref)
+            if found and found.marker != (prepared.notes.get("replaces") or None):
+                raise Rejected(self._addresses.foreign(ref))
+            if self._waiting.complete(marker, rendition) is None or ref != rendition.fields["path"]:
+                raise Stale(f"what was prepared for {self._base}/{ref} is gone or altered")
             at = int(prepared.notes.get("release_at") or self._tools.now())
-            page = rendition.content.replace(rendition.fields["published_mark"], china_time(at))
+            date = prepared.notes.get("pub_date") or china_time(at)
+            page = rendition.content.replace(rendition.fields["published_mark"], date)
+            if "corrected_mark" in rendition.fields:
+                page = page.replace(rendition.fields["corrected_mark"], china_time(at))
             staged = self._staging.stage(page.encode())
             os.utime(staged, ns=(at * 1000, at * 1000))  # the web server's Last-Modified
-        return StagedShot(
-            staged,
-            self._staging.served / prepared.ref,
-            self._tools.now,
-            lambda fired: self._finish(rendition, key, fired),
-        )
+        return StagedShot(staged, final, over, self._tools.now, lambda fired: self._finish(rendition, key, fired))
 
     def _finish(self, rendition: Rendition, key: Key, at: int) -> Receipt:
         """After the page is public: list it, tidy up, and say so. Raises OSError; repeating completes it."""
-        ref = rendition.fields["path"]
-        page = article.read((self._staging.served / ref).read_bytes(), lambda source: source)
-        date = page.meta.get("PubDate", "") if page else ""
-        if not DATE.fullmatch(date):  # somebody altered the page at once: it is listed all the same, and verify tells
-            date = china_time(at)
+        ref, marker = rendition.fields["path"], marker_of(key)
+        record = self._waiting.record(marker)
+        notes = dict(record.notes) if record else {}
         with self._staging.alone():
-            shelf = Shelves(self._staging).enter(
-                Entry(marker_of(key), date, ref, **json.loads(rendition.fields["entry"]))
-            )
-            pages = {self._staging.served / path: text.encode() for path, text in self._lists(shelf)}
-            self._staging.write(pages)
-        self._waiting(key).unlink(missing_ok=True)
-        record = self._record(key)
-        return Receipt(ref, f"{self._base}/{ref}", at, {**(record.notes if record else {}), "pub_date": date})
+            final = self._staging.served / ref
+            page = article.read(final.read_bytes(), lambda source: source) if final.exists() else None
+            # Somebody may have altered the page at once: it is listed all the same, and verify tells.
+            notes["pub_date"] = _date(page.meta.get("PubDate") if page else None, notes.get("pub_date"), at)
+            notes["delivery"] = marker
+            corrects = "corrected_mark" in rendition.fields
+            if corrects:
+                notes["corrected"] = _date(page.corrected[0] if page and page.corrected else None, None, at)
+            if self._addresses.is_ours(
+                ref, key
+            ):  # else a newer edition, or a withdrawal, came in between and lists itself
+                entry = Entry(
+                    marker,
+                    notes["pub_date"],
+                    ref,
+                    **json.loads(rendition.fields["entry"]),
+                    corrected=notes.get("corrected", ""),
+                )
+                shelves = Shelves(self._staging)
+                self._list(shelves.correct(entry) if corrects else (shelves.enter(entry),))
+        self._waiting.released(marker)
+        return Receipt(ref, f"{self._base}/{ref}", at, notes)
+
+    def _list(self, shelves: Iterable[Shelf]) -> None:
+        pages = {path: text.encode() for shelf in shelves for path, text in self._lists(shelf)}
+        self._staging.write({self._staging.served / path: content for path, content in pages.items()})
 
     def _write_shared(self) -> None:
         guards = {f"{folder}/index.html": GUARD for folder in self.folders}
@@ -195,69 +219,74 @@ class StaticChannel(ABC):
     # look
 
     def probe(
-        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None
+        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None, replaces: Receipt | None = None
     ) -> Prepared | Accepted | Receipt | None:
         """As the contract says; and it completes the lists of a page whose process died right after the rename."""
         self._staging.open()
         ref = rendition.fields["path"]
         final = self._staging.served / ref
         with disk(f"look for {ref}"):
-            if self._is_ours(ref, key):
+            if self._addresses.is_ours(ref, key):
                 # A rename sets the change time: the file system's own word for "public since". That clock
                 # ticks coarsely and may lag; `arm` set the other time to the release, which no shot precedes.
                 times = final.stat()
                 return self._finish(rendition, key, max(times.st_ctime_ns, times.st_mtime_ns) // 1000)
-            if final.exists():
-                raise Rejected(f"{final} is a page of somebody else — move it away")
-            return self._prepared(rendition, key)
+            found = self._addresses.standing(ref)
+            if found and not (replaces and found.is_of(replaces)):
+                raise Rejected(self._addresses.foreign(ref))
+            record = self._waiting.complete(marker_of(key), rendition)
+            return Prepared(ref, notes=record.notes) if record else None
 
-    def _is_ours(self, ref: str, key: Key) -> bool:
-        try:
-            page = (self._staging.served / ref).read_bytes()
-        except FileNotFoundError:
-            return False
-        return f'<meta name="tongfa-delivery" content="{marker_of(key)}">'.encode() in page
-
-    def _waiting(self, key: Key) -> Path:
-        """The prepared page, still with the mark where its date will be."""
-        return self._staging.hidden / "pages" / f"{marker_of(key)}.html"
-
-    def _record_path(self, key: Key) -> Path:
-        return self._staging.hidden / "records" / f"{marker_of(key)}.json"
-
-    def _record(self, key: Key) -> Record | None:
-        path = self._record_path(key)
-        return Record(**json.loads(path.read_bytes())) if path.exists() else None
-
-    def _prepared(self, rendition: Rendition, key: Key) -> Prepared | None:
-        """What was prepared, if all of it is there and for this very rendition."""
-        record, page = self._record(key), self._waiting(key)
-        if record is None or record.rendition != rendition.digest or not page.exists():
-            return None
-        if page.read_bytes() != rendition.content.encode():
-            return None
-        for path, digest in record.files.items():
-            file = self._staging.served / path
-            if not file.exists() or sha256(file.read_bytes()) != digest:
-                return None
-        return Prepared(rendition.fields["path"], notes=record.notes)
-
-    def verify(self, receipt: Receipt, rendition: Rendition) -> Sighting:
-        seen = sighting(self._tools, self._base, receipt, rendition)
+    def verify(self, receipt: Receipt, rendition: Rendition, before: Rendition | None = None) -> Sighting:
+        seen = sighting(self._tools, self._base, receipt, rendition, before)
         if not seen.visible:
             return seen
-        return replace(seen, problems=(*seen.problems, *self._look_further(receipt, rendition)))
+        seen = replace(seen, problems=(*seen.problems, *self._look_further(receipt, rendition)))
+        if not seen.problems:
+            with suppress(OSError):  # what a reader saw counts all the same; the next act of this page tries again
+                self._clear_replaced(receipt)
+        return seen
+
+    def _clear_replaced(self, receipt: Receipt) -> None:
+        """Remove the files of the edition that this one took the place of, now that a reader saw the new one."""
+        left = receipt.notes.get("left", "").split()
+        if not any((self._staging.served / folder).exists() for folder in left):
+            return
+        with self._staging.alone():
+            found = self._addresses.standing(receipt.ref)
+            if found and found.is_of(receipt):
+                clear(self._staging.served, left, found.folders)
+                self._waiting.forget(receipt.notes["replaces"])
 
     # undo
 
     def discard(self, prepared: Prepared, key: Key) -> None:
         self._staging.open()
         with disk(f"discard {prepared.ref}"):
-            if self._is_ours(prepared.ref, key):
+            if self._addresses.is_ours(prepared.ref, key):
                 raise Rejected(f"{self._base}/{prepared.ref} is public: withdraw it instead")
-            self._record_path(key).unlink(missing_ok=True)
-            self._waiting(key).unlink(missing_ok=True)
-            for folder in self.folders:
-                left = self._staging.served / folder / hidden_folder(key)
-                if left.exists():
-                    shutil.rmtree(left)
+            self._waiting.forget(marker_of(key))
+            clear(self._staging.served, [f"{folder}/{hidden_folder(key)}" for folder in self.folders])
+
+    def withdraw(self, receipt: Receipt, key: Key) -> None:
+        """The page first, which the public reads; then its entries in the lists; then its files.
+
+        Repeating completes it. Raises Rejected when the page is another delivery's by now."""
+        self._staging.open()
+        final = self._staging.served / receipt.ref
+        with disk(f"withdraw {receipt.ref}"), self._staging.alone():
+            before = footprint(final)
+            found, gone = self._addresses.withdraws(receipt)
+            if footprint(final) != before:
+                raise TryLater(f"{receipt.url} is just being changed")
+            if found:
+                final.unlink()  # point of no return; from here on the note leads a repetition to the end
+                sync_folder(final.parent)
+            self._list(Shelves(self._staging).leave(gone.ref, gone.month))
+            clear(self._staging.served, gone.folders)
+            self._waiting.forget(gone.marker)
+
+
+def _date(shown: str | None, known: str | None, at: int) -> str:
+    """The first of these that is a date of ours."""
+    return next((one for one in (shown, known) if one and DATE.fullmatch(one)), china_time(at))

@@ -19,7 +19,7 @@ from channels.listing import NEWEST, Entry, Shelf
 from channels.page import Column, rendition
 from channels.static import BASE_URL, DIRECTORY, StaticChannel
 from sync.clock import instant
-from sync.contract import Capabilities, Place, Probe, Reveal, Setting, Tools
+from sync.contract import Capabilities, Correct, Place, Probe, Reveal, Setting, Tools
 from sync.model import BadInput, Edition, Key, Outlet, Rendition, sha256
 from sync.render import CHINA
 
@@ -67,8 +67,11 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class FeedItem:
+    """`when` it was published, `changed` when it was corrected last: µs UTC."""
+
     entry: Entry
     when: int
+    changed: int | None
 
 
 class WebsiteChannel(StaticChannel):
@@ -78,6 +81,8 @@ class WebsiteChannel(StaticChannel):
         probe=Probe.NAME,
         lands_within=1.0,
         address=True,
+        correct=Correct.EDIT,
+        withdraw=True,
         settings=(
             DIRECTORY,
             BASE_URL,
@@ -132,7 +137,7 @@ class WebsiteChannel(StaticChannel):
             edition,
             place,
             template="website/article.html",
-            path=_path(edition, place.key),
+            path=place.replaces.ref if place.replaces else _path(edition, place.key),
             column=Column(name, slug_of(name), column_type, f"{self._site.name}发布的{name}"),
             source=edition.text("source").strip() or self._site.name,
             heading=article.ATTACHMENTS,
@@ -145,7 +150,7 @@ class WebsiteChannel(StaticChannel):
         return {STYLE: self._css}
 
     def _lists(self, shelf: Shelf) -> Iterator[tuple[str, str]]:
-        slug, month = shelf.column.slug, shelf.month[0].month
+        slug, month = shelf.column.slug, shelf.name
         column_type = KINDS.get(shelf.column.kind, KINDS["news"])[2]
         listing = {"site": self._site, "column": shelf.column, "columns": shelf.columns, "column_type": column_type}
         render = self._tools.pages.render
@@ -153,16 +158,21 @@ class WebsiteChannel(StaticChannel):
             f"{slug}/index.html",
             render("website/column.html", root="../", entries=shelf.column.newest, month="", **listing),
         )
-        yield (
-            f"{slug}/{month}.html",
-            render("website/column.html", root="../", entries=shelf.month, month=month, **listing),
-        )
+        if month:
+            yield (
+                f"{slug}/{month}.html",
+                render("website/column.html", root="../", entries=shelf.month, month=month, **listing),
+            )
         yield (
             "index.html",
             render("website/home.html", site=self._site, root="", newest=shelf.newest[:LATEST], columns=shelf.columns),
         )
-        items = [FeedItem(entry, _instant(entry.date)) for entry in shelf.newest[:NEWEST]]
-        yield "feed.xml", render("website/feed.xml", site=self._site, base=self._base, items=items)
+        items = [
+            FeedItem(entry, _instant(entry.date), _instant(entry.corrected) if entry.corrected else None)
+            for entry in shelf.newest[:NEWEST]
+        ]
+        built = max((item.changed or item.when for item in items), default=None)
+        yield "feed.xml", render("website/feed.xml", site=self._site, base=self._base, items=items, built=built)
 
 
 def slug_of(column: str) -> str:

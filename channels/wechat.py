@@ -2,30 +2,43 @@
 
 Prepare puts a draft into the account's draft box and reads back what survived WeChat's filter; the
 instant only submits a job, which WeChat works off in its own time and may still refuse (original
-check, platform review). There is no idempotency: after doubt a delivery is found again by its
-canonical address, which every draft and article carries as `content_source_url` ("阅读原文").
+check, platform review). There is no idempotency: how a delivery is found again after doubt is told
+in `channels.wechat_probe`.
+A published article cannot be edited: a correction is a new one at a new address, and the old one is
+withdrawn after it was seen. For a while both are public.
 Facts: developers.weixin.qq.com, pages "draft", "freepublish", "stable_token", read 2026-11.
-
-BUG: a job whose publish_id was lost cannot be asked about. If WeChat reviews it for longer than
-`lands_within` while its draft stays in the box, a second submission can follow and both may appear.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import ClassVar
 
 from channels.wechat_account import Account, same_picture, whole
-from channels.wechat_api import DEAD_TOKEN, GONE, JSON, Step, WechatApi, decoded, encoded, errcode, failure
-from channels.wechat_article import ASSET, as_seen, pictures, read_page, with_addresses, written
+from channels.wechat_api import (
+    DEAD_TOKEN,
+    GONE,
+    JSON,
+    NO_SUCH_ARTICLE,
+    Step,
+    WechatApi,
+    decoded,
+    encoded,
+    errcode,
+    failure,
+)
+from channels.wechat_article import ASSET, as_seen, marked, pictures, read_page, with_addresses, written
+from channels.wechat_picture import plain_cover
 from channels.wechat_probe import Lookup, in_place
 from channels.wechat_rules import API, LIMITS, SETTINGS, cut_digest, problems
 from sync.clock import SECOND
-from sync.compare import differences
+from sync.compare import sighted
 from sync.contract import (
     Accepted,
     Ambiguous,
     Capabilities,
+    Correct,
     Misbehaved,
     OutletError,
     Place,
@@ -52,6 +65,8 @@ class WechatChannel:
         reveal=Reveal.QUEUED,
         probe=Probe.SEARCH,
         lands_within=120,
+        correct=Correct.REPLACE,
+        withdraw=True,
         polls=(0.3, 1, 3, 6, 12, 24, 48, 96, 192, 300),
         limits=LIMITS,
         settings=SETTINGS,
@@ -110,12 +125,32 @@ class WechatChannel:
             fields={
                 "author": edition.text("author"),
                 "digest": cut_digest(edition.text("summary")),
-                "content_source_url": place.canonical or "",
+                "content_source_url": marked(place.canonical, place.key) if place.canonical else "",
                 "cover": cover.digest if cover else "",
             },
             files=tuple(dict.fromkeys([*shown, cover] if cover else shown)),
             shown=as_seen(edition.title, content, lambda source: source.removeprefix(ASSET)),
         )
+
+    def preview(self, rendition: Rendition) -> Mapping[str, bytes]:
+        """The article as its readers see it, with its pictures as they would be uploaded. Raises Rejected."""
+        files: dict[str, bytes] = {}
+        addresses: dict[str, str] = {}
+        for digest in dict.fromkeys(token.value for token in rendition.shown if token.kind == "image"):
+            picture = self._account.ready(rendition, digest, cover=False)
+            addresses[digest] = f"picture-{len(addresses) + 1}.{picture.ending}"
+            files[addresses[digest]] = picture.content
+        digest = rendition.fields["cover"]
+        cover = self._account.ready(rendition, digest, cover=True) if digest else plain_cover(rendition.title)
+        page = self._tools.pages.render(
+            "wechat/preview.html",
+            title=rendition.title,
+            author=rendition.fields["author"],
+            digest=rendition.fields["digest"],
+            cover=f"cover.{cover.ending}",
+            content=with_addresses(rendition.content, addresses),
+        )
+        return {"article.html": page.encode(), f"cover.{cover.ending}": cover.content, **files}
 
     def _mode_refused(self) -> str:
         mode = self._outlet.settings.get("mode") or "freepublish"
@@ -132,9 +167,13 @@ class WechatChannel:
         self._api.fetch("draft/count")
         self._api.call("freepublish/batchget", {"offset": 0, "count": 1, "no_content": 1}, Step.READ)
 
-    def prepare(self, rendition: Rendition, key: Key) -> Prepared:
+    def prepare(self, rendition: Rendition, key: Key, replaces: Receipt | None = None) -> Prepared:
         """Upload, draft, read back. Raises Rejected when WeChat's filter changed what was sent; the
-        draft is then removed again. A draft whose read-back failed is Ambiguous: `probe` finds it."""
+        draft is then removed again. A draft whose read-back failed is Ambiguous: `probe` finds it.
+
+        Raises Unsupported for `replaces`: nothing can be changed in place here."""
+        if replaces is not None:
+            raise Unsupported("公众号文章不能就地修改 / a published article cannot be changed in place")
         digests = dict.fromkeys(token.value for token in rendition.shown if token.kind == "image")
         try:
             cover = self._account.cover(rendition, key)
@@ -225,12 +264,12 @@ class WechatChannel:
     # read-only
 
     def probe(
-        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None
+        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None, replaces: Receipt | None = None
     ) -> Prepared | Accepted | Receipt | None:
         """See `channels.wechat_probe`."""
         return Lookup(self._account, self._tools.now).find(rendition, hint)
 
-    def verify(self, receipt: Receipt, rendition: Rendition) -> Sighting:
+    def verify(self, receipt: Receipt, rendition: Rendition, before: Rendition | None = None) -> Sighting:
         """Deleted and blocked articles answer 200 with a notice page: not visible, the notice told."""
         began = self._tools.now()
         response = self._tools.http.read(receipt.url)
@@ -242,7 +281,7 @@ class WechatChannel:
             return Sighting(False, began, ended, (notice,))
         known: dict[str, str] = {}
         seen = as_seen(page.title, content, lambda src: self._account.recognised(src, receipt.url, rendition, known))
-        return Sighting(True, began, ended, differences(rendition.shown, seen))
+        return sighted(seen, rendition, before, began, ended)
 
     # undo
 
@@ -252,3 +291,15 @@ class WechatChannel:
             self._api.call("draft/delete", {"media_id": ref}, Step.WRITE, expect=frozenset({GONE}))
         if cover := prepared.notes.get("cover", ""):
             self._api.call("material/del_material", {"media_id": cover}, Step.WRITE, expect=frozenset({GONE}))
+
+    def withdraw(self, receipt: Receipt, key: Key) -> None:
+        """Delete the article; irreversible. Its page then holds a notice, which `verify` calls not visible.
+
+        `index` counts from 1; left out it would mean every article of the publication."""
+        given = {"article_id": receipt.ref, "index": 1}
+        try:
+            self._api.call("freepublish/delete", given, Step.WRITE, expect=frozenset({NO_SUCH_ARTICLE}))
+        except Rejected:
+            # What it answers for an article that is deleted already is not documented; this is what it means.
+            if not self._account.is_deleted(receipt.ref):
+                raise

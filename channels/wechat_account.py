@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
-from channels.wechat_api import GONE, NO_SUCH_JOB, Step, WechatApi, errcode
-from channels.wechat_article import as_seen
+from channels.wechat_api import GONE, NO_SUCH_ARTICLE, NO_SUCH_JOB, Step, WechatApi, errcode
+from channels.wechat_article import as_seen, is_marked
 from channels.wechat_picture import Picture, Unusable, for_body, for_cover, plain_cover
 from sync.clock import SECOND
 from sync.compare import differences, recognise
@@ -84,7 +84,7 @@ class Account:
         for item in _objects(newest.get("item")):
             if str(item.get("name", "")).startswith(stem):
                 return str(item.get("media_id", ""))
-        picture = self._picture(rendition, digest, cover=True) if digest else plain_cover(rendition.title)
+        picture = self.ready(rendition, digest, cover=True) if digest else plain_cover(rendition.title)
         file = (stem + picture.ending, picture.content, picture.media_type)
         media_id = self._api.upload("material/add_material", file, type="image").get("media_id")
         if not isinstance(media_id, str) or not media_id:
@@ -93,14 +93,15 @@ class Account:
 
     def body_picture(self, rendition: Rendition, digest: str) -> str:
         """The address WeChat gives a body picture. Raises Rejected for an unusable one."""
-        picture = self._picture(rendition, digest, cover=False)
+        picture = self.ready(rendition, digest, cover=False)
         file = (f"{digest[:16]}.{picture.ending}", picture.content, picture.media_type)
         url = self._api.upload("media/uploadimg", file).get("url")
         if not isinstance(url, str) or not url:
             raise Misbehaved("wechat media/uploadimg: no url in the answer")
         return url
 
-    def _picture(self, rendition: Rendition, digest: str, *, cover: bool) -> Picture:
+    def ready(self, rendition: Rendition, digest: str, *, cover: bool) -> Picture:
+        """A picture of the rendition as it is uploaded. Raises Rejected for an unusable one."""
         asset = _file(rendition, digest)
         content = self._tools.blob(digest)
         try:
@@ -120,6 +121,13 @@ class Account:
         return _article(
             self._api.call("freepublish/getarticle", {"article_id": ref}, Step.READ), "freepublish/getarticle"
         )
+
+    def is_deleted(self, ref: str) -> bool:
+        """Whether nothing of this publication is public any more."""
+        answer = self._api.call(
+            "freepublish/getarticle", {"article_id": ref}, Step.READ, expect=frozenset({NO_SUCH_ARTICLE})
+        )
+        return all(news.get("is_deleted") is True for news in _objects(answer.get("news_item")))
 
     def job(self, ref: str) -> Job | None:
         """What became of a submitted job; None: WeChat does not know it. Raises Misbehaved for a status
@@ -142,6 +150,18 @@ class Account:
     def articles(self, since: int = 0) -> Iterator[Listed]:
         """Published ones, newest first, back to `since` (seconds UTC; 0: the last 31 days)."""
         return self._list("freepublish/batchget", "article_id", since)
+
+    def unexplained(self, midnight: int) -> bool:
+        """Whether today (since `midnight`, seconds UTC, China's) something was submitted that is neither among the
+        published articles nor certainly somebody else's: a job that runs, is reviewed, or failed.
+
+        Our own articles are known by their mark; what was published by hand explains no submission.
+        A server that does not count explains nothing.
+        """
+        answer = self._api.call("openapi/quota/get", {"cgi_path": "/cgi-bin/freepublish/submit"}, Step.READ)
+        quota = answer.get("quota")
+        used = quota.get("used") if isinstance(quota, dict) else None
+        return used != len({listed.ref for listed in self.articles(midnight) if is_marked(listed.source_url)})
 
     def touched(self, ref: str, since: int = 0) -> int:
         """When a draft was last written, seconds UTC; 0: not in the list. draft/get does not tell."""

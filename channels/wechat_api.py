@@ -25,6 +25,7 @@ CHINA = 8 * 60 * MINUTE  # ahead of UTC; no summer time since 1991
 DEAD_TOKEN = frozenset({40001, 40014, 42001})
 GONE = 40007  # media_id: never existed, deleted, published already, or not replicated yet
 NO_SUCH_JOB = 53502
+NO_SUCH_ARTICLE = 53600
 
 
 class Step(Enum):
@@ -114,9 +115,14 @@ CODES: Mapping[int, tuple[Move, str]] = {
 }
 
 
+def china_midnight(now: int) -> int:
+    """When the daily counts began. Both instants µs UTC."""
+    return (now + CHINA) // DAY * DAY - CHINA
+
+
 def next_china_midnight(now: int) -> int:
     """When a daily quota begins anew. Both instants µs UTC."""
-    return (now + CHINA) // DAY * DAY + DAY - CHINA
+    return china_midnight(now) + DAY
 
 
 def decoded(response: Response) -> dict[str, object]:

@@ -16,9 +16,10 @@ from lxml import etree
 
 from sync.compare import normal, tokens
 from sync.contract import Pages
-from sync.model import AssetRole, Edition, Token
+from sync.model import AssetRole, Edition, Key, Token, sha256
 
 ASSET = "asset:"
+MARK = "tongfa-"
 INSIDE = frozenset({"mp.weixin.qq.com"})  # links to these hosts are allowed
 
 _TEXT = "margin:0 0 16px"
@@ -78,6 +79,18 @@ class Page:
     title: str
     content: str | None
     notice: str
+
+
+def marked(canonical: str, key: Key) -> str:
+    """The canonical address with the delivery's mark as its fragment: it opens the same page.
+
+    The mark is a digest, so that nothing of the key itself becomes public."""
+    return f"{canonical}{'&' if '#' in canonical else '#'}{MARK}{sha256(key.token.encode())[:16]}"
+
+
+def is_marked(source_url: str) -> bool:
+    """Whether a delivery's mark is in it; drafts of the first version have none."""
+    return MARK in source_url.partition("#")[2]
 
 
 def written(edition: Edition, pages: Pages, canonical: str | None) -> str:

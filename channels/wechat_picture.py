@@ -1,7 +1,8 @@
 """Pictures as WeChat takes them: body pictures JPEG or PNG below 1 MB, a cover for every article.
 
-Pure functions over bytes. A picture within the limits is handed over as it is; any other is
-re-encoded so that a reader sees the same, which `sync.compare.recognise` confirms at read-back.
+Functions of bytes alone; what has to be decoded is decoded in a confined process. A picture within the
+limits is handed over as it is; any other is re-encoded so that a reader sees the same, which
+`sync.compare.recognise` confirms at read-back.
 Limits: developers.weixin.qq.com, "uploadImage" and "addMaterial", read 2026-11.
 """
 
@@ -11,8 +12,11 @@ import hashlib
 import io
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageOps
+
+from sync import confine
 
 BODY_LIMIT = 1_000_000  # bytes; the page says "below 1 MB" without saying which megabyte
 COVER_LIMIT = 10_000_000
@@ -63,6 +67,27 @@ def for_cover(content: bytes, media_type: str) -> Picture:
 def moves(content: bytes) -> bool:
     """Whether it is animated, which neither upload keeps. Broken files do not move."""
     try:
+        return bool(confine.run("channels.wechat_picture:look", None, [content])[0])
+    except confine.Failed:
+        return False
+
+
+def look(value: Any, parts: list[bytes], ask: confine.Ask) -> confine.Answer:
+    """For a confined process: whether the picture is animated."""
+    return _moves(parts[0]), []
+
+
+def reduce(value: Any, parts: list[bytes], ask: confine.Ask) -> confine.Answer:
+    """For a confined process: the picture's new media type and bytes, or why there are none."""
+    try:
+        made = _reduced(_opened(parts[0]), value["limit"], lossy_already=value["lossy_already"])
+    except Unusable as error:
+        return {"unusable": str(error)}, []
+    return {"media_type": made.media_type}, [made.content]
+
+
+def _moves(content: bytes) -> bool:
+    try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             return getattr(opened, "n_frames", 1) > 1
     except UNDECODABLE:
@@ -89,7 +114,14 @@ def plain_cover(title: str) -> Picture:
 def _within(content: bytes, media_type: str, types: frozenset[str], limit: int) -> Picture:
     if media_type in types and len(content) < limit:
         return Picture(content, media_type)
-    return _reduced(_opened(content), limit, lossy_already=media_type == "image/jpeg")
+    asked = {"limit": limit, "lossy_already": media_type == "image/jpeg"}
+    try:
+        told, made = confine.run("channels.wechat_picture:reduce", asked, [content])
+    except confine.Failed as failed:
+        raise Unusable(f"it cannot be converted: {failed}") from None
+    if not made:
+        raise Unusable(str(told["unusable"]))
+    return Picture(made[0], str(told["media_type"]))
 
 
 def _opened(content: bytes) -> Image.Image:

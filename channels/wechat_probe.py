@@ -1,7 +1,19 @@
-"""How a delivery is found again on WeChat after doubt: by its job, its canonical address, its draft.
+"""How a delivery is found again on WeChat after doubt: by its job, by its mark, by its draft.
 
-There is no idempotency key. What marks an article or a draft as ours is `content_source_url`; an
-earlier edition can bear the same one, so age and content decide as well. Nothing here changes anything.
+There is no idempotency key. Every draft and article carries the canonical address as
+`content_source_url` ("阅读原文"), and behind it, as a fragment that no server sees, a mark of this very
+delivery: so neither an earlier edition at the same address nor the same item published once more is
+taken for it. Nothing here changes anything.
+
+A submission whose answer was lost may be under review for longer than anybody waits, and its job
+cannot be asked about. A draft that is gone was consumed: never sent again. A draft that is still
+there proves nothing by itself: it counts as not submitted only where WeChat's own count of today's
+submissions leaves none without its article (`Account.unexplained`). Until then the probe says that it
+cannot be learnt now; and a person decides where that count says nothing, because the draft is older
+than China's midnight, at which it began anew.
+
+BUG: an article submitted before China's midnight and published after it is taken for one of today's
+submissions. It can hide one lost submission of today whose own review outlasts the quarantine.
 """
 
 from __future__ import annotations
@@ -10,8 +22,18 @@ import json
 from collections.abc import Callable, Mapping
 
 from channels.wechat_account import DONE, ENDED, REMOVED, RUNNING, Account, Article, Listed, secure, whole
-from sync.contract import Accepted, Misbehaved, Prepared, Receipt, Rejected, Unsupported
+from channels.wechat_api import china_midnight
+from channels.wechat_article import is_marked
+from sync.clock import SECOND
+from sync.contract import Accepted, Misbehaved, Prepared, Receipt, Rejected, TryLater, Unsupported
 from sync.model import Rendition
+
+LOOK_AGAIN = 15 * SECOND  # four calls each time; an account has some ten thousand a day
+UNDER_REVIEW = "有提交尚未见结果，可能仍在审核 / a submission has shown no result yet and may be under review"
+NOT_COUNTED = (
+    "草稿早于今日，无法确认当时是否已提交 / the draft is older than today: whether it was submitted cannot be shown"
+)
+LOOK = "草稿仍在草稿箱，请在公众平台查看 / the draft is still in the box: see the console"
 
 
 class Lookup:
@@ -19,10 +41,11 @@ class Lookup:
         self._account, self._now = account, now
 
     def find(self, rendition: Rendition, hint: Prepared | Accepted | None) -> Prepared | Accepted | Receipt | None:
-        """By its job if that is known, else by its canonical address: articles first, then drafts.
+        """By its job if that is known, else by its mark: articles first, then drafts.
 
         Raises Rejected for a job that failed and for an article that was removed, Unsupported without a
-        canonical address (then nothing tells ours from others'), and as `channels.wechat_api.failure` says.
+        canonical address (then nothing tells ours from others'), TryLater while a submission may be under
+        review, and as `channels.wechat_api.failure` says. Unsupported also where only a person can tell.
         """
         if isinstance(hint, Accepted) and hint.job:
             told = self._job(hint)
@@ -34,10 +57,13 @@ class Lookup:
                 "没有权威地址，无法在公众号上查找 / without a canonical address nothing can be found again"
             )
         since = whole(hint.notes.get("since")) if hint else 0
+        midnight = china_midnight(self._now()) // SECOND
+        # Before the search: what is explained now was public before, so the search would find it.
+        unexplained = isinstance(hint, Prepared) and self._account.unexplained(midnight)
         ours = [
             listed
             for listed in self._account.articles(since)
-            if listed.source_url == marker and self._is_ours(listed, since, rendition)
+            if listed.source_url == marker and (is_marked(marker) or self._is_alike(listed, since, rendition))
         ]
         public = [listed for listed in ours if not listed.removed]
         if public:
@@ -45,15 +71,21 @@ class Lookup:
         if hint is None:
             return self._drafted(rendition, marker)
         if isinstance(hint, Prepared) and self._account.draft(hint.ref) is not None:
+            if unexplained:
+                raise TryLater(f"wechat: {UNDER_REVIEW}; {LOOK}", self._now() + LOOK_AGAIN)
+            if since < midnight:
+                raise Unsupported(f"wechat: {NOT_COUNTED}; {LOOK}")
             return hint
         if ours:
             raise Rejected(f"wechat: {ENDED[REMOVED]}")
         return Accepted("", hint.notes)  # the draft was consumed: it went out, or is about to
 
-    def _is_ours(self, listed: Listed, since: int, rendition: Rendition) -> bool:
-        """An edition published earlier bears the same marker: newer than our draft, or the same content."""
-        if since and listed.updated > since:
-            return True
+    def _is_alike(self, listed: Listed, since: int, rendition: Rendition) -> bool:
+        """For a draft made before there were marks: newer than it, or of the same second and content.
+
+        Without the draft's time, the same content. What is older than the draft is another delivery's."""
+        if since and listed.updated != since:
+            return listed.updated > since
         return not self._account.changes(self._account.published(listed.ref), rendition, {})
 
     def _job(self, hint: Accepted) -> Accepted | Receipt | None:

@@ -34,6 +34,11 @@ has_fonts() {
     command -v fc-list >/dev/null && fc-list 2>/dev/null | grep -q 'Noto Sans CJK SC'
 }
 
+# Only the server's programs are wanted, wherever the distribution puts them.
+has_postgres() {
+    ls /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null
+}
+
 # Debian packages that are wanted and not there. Python is only asked for when .venv must be made.
 missing_packages() {
     if [ "$build" = yes ]; then
@@ -43,6 +48,7 @@ missing_packages() {
     command -v pdftotext >/dev/null || printf ' poppler-utils'
     command -v redis-server >/dev/null || printf ' redis-server'
     command -v qpdf >/dev/null || printf ' qpdf'
+    has_postgres || printf ' postgresql'
 }
 
 install_packages() {
@@ -58,8 +64,15 @@ install_packages() {
     fi
     say "installing Debian packages:$missing"
     apt-get update -qq
+    export DEBIAN_FRONTEND=noninteractive
+    case $missing in
+        *postgresql*) # tests start private servers; Debian would make one that runs on the usual port
+            apt-get install -y -qq --no-install-recommends postgresql-common
+            sed -i 's/^#\? *create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+            ;;
+    esac
     # shellcheck disable=SC2086  # a list of names
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+    apt-get install -y -qq --no-install-recommends $missing
 }
 
 # The folder belongs to the key: the commands in .venv/bin name it, and fail in a moved checkout.

@@ -17,13 +17,15 @@ from sync import bell
 from sync.clock import Clock, SystemClock
 from sync.contract import Channel, Tools, TryLater, Unauthorised
 from sync.engine.context import Context
+from sync.engine.preview import Nowhere
 from sync.http import Http
 from sync.model import BadInput, Outlet
-from sync.ownership import ProcessLock
+from sync.ownership import Ownership, ProcessLock
 from sync.render import Templates
+from sync.session_lock import SessionLock
 from sync.settings import Settings
 from sync.store import outlets
-from sync.store.assets import Assets, Missing
+from sync.store.assets import AssetRows, Assets, AssetStore, Missing
 from sync.store.session import Store
 from sync.store.tables import Record, installation
 from sync.vault import Vault, create_key
@@ -56,20 +58,40 @@ def sandbox_home(settings: Settings, server: str) -> Path:
 
 
 def create_home(settings: Settings, clock: Clock) -> None:
-    """Make the data folder, its key and its database, or bring the database up to date. Repeatable."""
+    """Make the data folder, its key and its database, or bring the database up to date. Repeatable.
+
+    The home has logs, staged files and sandboxes also where the database is a server's. Raises BadInput
+    when nothing can be made, or when another host founded the installation and its key is not here.
+    """
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(str(settings.home), str(error.strerror), "choose another TONGFA_HOME, or free space") from error
-    if not settings.secret_key_path.exists():
+    if settings.embedded and not settings.secret_key_path.exists():
         create_key(settings.secret_key_path)
     store = Store(settings.database_url)
-    store.migrate()
-    with store.write() as connection:
-        if connection.execute(select(installation.c.id)).first() is None:
-            outlets.found_installation(
-                connection, installation_id=token_hex(16), host=socket.gethostname(), at=clock.now()
-            )
+    try:
+        store.migrate()
+        with store.write() as connection:  # one founds it, though several hosts try at once
+            if connection.execute(select(installation.c.id)).first() is None:
+                if not settings.secret_key_path.exists():
+                    create_key(settings.secret_key_path)
+                outlets.found_installation(
+                    connection, installation_id=token_hex(16), host=socket.gethostname(), at=clock.now()
+                )
+    finally:
+        store.close()
+    if not settings.secret_key_path.exists():
+        message = "this host does not have the key of the installation, which seals the outlets' secrets"
+        mend = "bring that file here from a host that has it, or name it with TONGFA_SECRET_KEY_FILE"
+        raise BadInput(str(settings.secret_key_path), message, mend)
+
+
+def ownership(settings: Settings, lane: str) -> Ownership:
+    """What proves that a process of this role lives: a locked file of the home, or a session of the server."""
+    if settings.embedded:
+        return ProcessLock(settings.home / "workers", lane)
+    return SessionLock(settings.database_url, lane)
 
 
 def context(settings: Settings, lane: str, *, person: str | None = None, clock: Clock | None = None) -> Context:
@@ -81,10 +103,10 @@ def context(settings: Settings, lane: str, *, person: str | None = None, clock: 
         mend = "`tongfa setup`, `outlet add`, `up` or `demo` makes one; TONGFA_HOME names another folder"
         raise BadInput(str(settings.home), "there is no installation here", mend)
     clock = clock or SystemClock()
-    store = Store(settings.database_url)
+    store = Store(settings.database_url, lane)
     store.check_schema()
-    assets = Assets(settings.home / "assets")
-    lock = ProcessLock(settings.home / "workers", lane)
+    assets: AssetStore = Assets(settings.home / "assets") if settings.embedded else AssetRows(store)
+    lock = ownership(settings, lane)
     return Context(
         store=store,
         assets=assets,
@@ -92,13 +114,13 @@ def context(settings: Settings, lane: str, *, person: str | None = None, clock: 
         clock=clock,
         kind=kind,
         channel=_channels(settings, assets, clock),
-        ring=bell.silent,
+        ring=bell.silent if settings.broker_url is None else bell.bell_at(settings.broker_url).ring,
         lock=lock,
         actor=person or f"{lock.name}:{os.getpid()}",
     )
 
 
-def _channels(settings: Settings, assets: Assets, clock: Clock) -> Callable[[Record], Channel]:
+def _channels(settings: Settings, assets: AssetStore, clock: Clock) -> Callable[[Record], Channel]:
     vault = Vault.at(settings.secret_key_path)
     pages = Templates()
 
@@ -125,18 +147,46 @@ def _channels(settings: Settings, assets: Assets, clock: Clock) -> Callable[[Rec
                 raise Unauthorised(str(error)) from error
             outlet = Outlet(row.name, row.unit, row.kind, row.settings, opened, row.required, True, row.private_network)
         else:
-            home = sandbox_home(settings, sandbox_of(row.kind))
-            outlet = made.twin(outlet, sandbox_address(home, row.name), str(home / row.name))
+            server = sandbox_of(row.kind)
+            home = sandbox_home(settings, server)
+            outlet = made.twin(outlet, sandbox_address(settings, server, row.name), str(home / row.name))
         tools = Tools(egress(outlet.private_network), blob, pages, clock.now)
         return made(outlet, tools)
 
     return channel
 
 
-def sandbox_address(home: Path, outlet: str) -> str:
-    """Raises TryLater when that sandbox server never ran in this home."""
+def previewing(settings: Settings, clock: Clock) -> Callable[[Record, Callable[[str], bytes]], Channel]:
+    """Channels that can render and nothing else: no secret is opened, nothing goes out, no sandbox need run.
+
+    The files come from the second argument, by digest.
+    """
+    pages = Templates()
+
+    def channel(row: Record, blob: Callable[[str], bytes]) -> Channel:
+        made = kind(row.kind)
+        outlet = Outlet(row.name, row.unit, row.kind, row.settings, {}, row.required, row.live, row.private_network)
+        if not row.live:
+            server = sandbox_of(row.kind)
+            try:
+                address = sandbox_address(settings, server, row.name)
+            except TryLater:
+                address = "http://sandbox.invalid"  # it never ran here, and need not
+            outlet = made.twin(outlet, address, str(sandbox_home(settings, server) / row.name))
+        return made(outlet, Tools(Nowhere(), blob, pages, clock.now))
+
+    return channel
+
+
+def sandbox_address(settings: Settings, server: str, outlet: str) -> str:
+    """Where a sandbox server is: as the settings say, else as it wrote itself.
+
+    Raises TryLater when they do not say and that server never ran in this home.
+    """
+    if (told := settings.sandbox_url(server)) is not None:
+        return told
     try:
-        return (home / "address").read_text().strip()
+        return (sandbox_home(settings, server) / "address").read_text().strip()
     except FileNotFoundError:
         message = f"{outlet} is a sandbox outlet and its sandbox server is not running; start `tongfa up`"
         raise TryLater(message) from None

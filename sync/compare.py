@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from lxml import etree
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
-from sync.model import Problem, Token, sha256
+from sync.model import Problem, Rendition, Sighting, Token, sha256
 
 # Elements that do not end a line of text; every other element does.
 _INLINE = (
@@ -150,6 +150,25 @@ def differences(expected: Sequence[Token], seen: Sequence[Token]) -> tuple[Probl
         rest = len(found) - MOST_PROBLEMS
         found[MOST_PROBLEMS:] = [Problem(found[-1].where, f"另有 {rest} 处不同 / {rest} more differences", fatal=False)]
     return tuple(found)
+
+
+def sighted(
+    seen: Sequence[Token],
+    rendition: Rendition,
+    before: Rendition | None,
+    began: int,
+    ended: int,
+    problems: Sequence[Problem] = (),
+) -> Sighting:
+    """One anonymous read of a page that was there: does it show `rendition`?
+
+    While it still shows exactly what `before` promised, the correction is not visible yet. `problems` are
+    what else the reader met. `began` and `ended` of the read are microseconds UTC.
+    """
+    found = differences(rendition.shown, seen)
+    if found and before is not None and not differences(before.shown, seen):
+        return Sighting(False, began, ended)
+    return Sighting(True, began, ended, (*problems, *found))
 
 
 def _described(expected: Sequence[Token], seen: Sequence[Token]) -> Iterator[tuple[str, str]]:

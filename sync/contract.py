@@ -73,6 +73,14 @@ class Probe(StrEnum):
     BLIND = "blind"  # not at all: never resent by the machine
 
 
+class Correct(StrEnum):
+    """How a newer edition takes the place of the one that is public."""
+
+    EDIT = "edit"  # in place, at the same address: the shot changes the very copy
+    REPLACE = "replace"  # created anew, verified, then the old copy is withdrawn
+    NONE = "none"  # not at all
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     name: str
@@ -99,6 +107,8 @@ class Capabilities:
     settings: tuple[Setting, ...]
     fresh_for: float | None = None
     address: bool = False
+    correct: Correct = Correct.NONE
+    withdraw: bool = False
     polls: tuple[float, ...] = ()
     limits: Mapping[str, int] = field(default_factory=dict)
 
@@ -174,10 +184,12 @@ class Shot(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an edition is rendered for: this delivery's key and the release's canonical address."""
+    """Where an edition is rendered for: this delivery's key, the release's canonical address, and, for a
+    correction in place, the copy that is public there now."""
 
     key: Key
     canonical: str | None
+    replaces: Receipt | None = None
 
 
 class Response(Protocol):
@@ -265,14 +277,23 @@ class Channel(Protocol):
         """The same edition and place give the same digest for ever. Raises Unsupported."""
         ...
 
+    def preview(self, rendition: Rendition) -> Mapping[str, bytes]:
+        """What a reader will find, as files by relative path, the one to open first; offline and for the eye.
+
+        May raise what `prepare` raises for content that cannot be made ready. Asks `blob`, never the network."""
+        ...
+
     # network; nothing becomes public
     def login(self) -> None:
         """Prove credentials and rights without publishing. Raises an OutletError."""
         ...
 
-    def prepare(self, rendition: Rendition, key: Key) -> Prepared:
+    def prepare(self, rendition: Rendition, key: Key, replaces: Receipt | None = None) -> Prepared:
         """Put everything in place, invisible. If the process dies half-way, `probe` finds what is
-        there or the outlet forgets it; preparing again is safe after that."""
+        there or the outlet forgets it; preparing again is safe after that.
+
+        `replaces`: a correction in place; the shot will change this public copy. What `arm` needs of
+        it belongs into the result's notes."""
         ...
 
     def arm(self, prepared: Prepared, rendition: Rendition, key: Key) -> Shot:
@@ -281,18 +302,30 @@ class Channel(Protocol):
 
     # read-only
     def probe(
-        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None
+        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None, replaces: Receipt | None = None
     ) -> Prepared | Accepted | Receipt | None:
         """Look after doubt: what does the outlet hold of this delivery? None: nothing.
+
+        Of a correction in place (`replaces`) a Receipt says that the copy shows this rendition by now.
 
         Raises an OutletError when it cannot be learnt now; that is not an absence."""
         ...
 
-    def verify(self, receipt: Receipt, rendition: Rendition) -> Sighting:
-        """Read as an anonymous reader and compare. Never through our credentials."""
+    def verify(self, receipt: Receipt, rendition: Rendition, before: Rendition | None = None) -> Sighting:
+        """Read as an anonymous reader and compare. Never through our credentials.
+
+        `before`: what this place showed until a correction in place; while it still does, the Sighting
+        is not visible. Raises Unsupported when there is nothing that the public could read."""
         ...
 
     # undo
     def discard(self, prepared: Prepared, key: Key) -> None:
         """Remove what `prepare` put in place. Removing what is gone already is success."""
+        ...
+
+    def withdraw(self, receipt: Receipt, key: Key) -> None:
+        """Remove a public copy, or ask the outlet to. May be repeated: removing what is gone is success.
+
+        `key` is that of the withdrawing delivery. Returning proves nothing: an anonymous read that finds
+        nothing does. Raises an OutletError; Unsupported where the outlet has no such act."""
         ...

@@ -48,10 +48,10 @@ NEXT_MOVE: dict[D, str] = {
     D.DISCARDING: "its worker's answer; discarding is repeated, it is harmless",
     D.RELEASING: "the settled answer; after death or doubt a probe",
     D.ACCEPTED: "polls of the outlet's job",
-    D.RELEASED: "anonymous reads until one shows it as approved",
+    D.RELEASED: "anonymous reads until one shows it as approved, and of a correction the old copy is gone",
     D.VERIFIED: "nobody: the end",
-    D.CLOSED: "nobody: a person ended it",
-    D.WITHDRAWING: "an anonymous read that finds nothing",
+    D.CLOSED: "nobody: ended on the word of a person, or of a receiver without a public page",
+    D.WITHDRAWING: "an anonymous read that finds nothing; removing is repeated, it is harmless",
     D.WITHDRAWN: "nobody: the end",
     D.UNRESOLVED: "a person, by what they found at the outlet",
     D.FAILED: "a person: retry or drop",
@@ -85,13 +85,32 @@ class E(StrEnum):
     SETTLED_HIDDEN = "settled_hidden"
     SETTLED_NOTHING = "settled_nothing"
     SETTLED_GONE = "settled_gone"
+    FOUND_PUBLIC = "found_public"  # after a restore: the outlet holds what this database does not know of
 
 
 TABLE: dict[D, dict[E, D]] = {
-    D.PLANNED: {E.RENDERED: D.RENDERED, E.WITHDRAW_BEGUN: D.WITHDRAWING, E.REFUSED: D.FAILED, E.CANCELLED: D.CANCELLED},
-    D.RENDERED: {E.PREPARE_BEGUN: D.PREPARING, E.CANCELLED: D.CANCELLED},
+    D.PLANNED: {
+        E.RENDERED: D.RENDERED,
+        E.WITHDRAW_BEGUN: D.WITHDRAWING,
+        E.REFUSED: D.FAILED,
+        E.CANCELLED: D.CANCELLED,
+        E.WITHDRAWN: D.WITHDRAWN,
+        E.FOUND_PUBLIC: D.RELEASED,
+    },
+    D.RENDERED: {
+        E.PREPARE_BEGUN: D.PREPARING,
+        E.RENDERED: D.RENDERED,
+        E.REFUSED: D.FAILED,
+        E.CANCELLED: D.CANCELLED,
+        E.FOUND_PUBLIC: D.RELEASED,
+    },
     D.PREPARING: {E.PREPARED: D.PREPARED, E.ABSENT: D.RENDERED, E.REFUSED: D.FAILED, E.IN_DOUBT: D.UNRESOLVED},
-    D.PREPARED: {E.RELEASE_BEGUN: D.RELEASING, E.STALE: D.RENDERED, E.DISCARD_BEGUN: D.DISCARDING},
+    D.PREPARED: {
+        E.RELEASE_BEGUN: D.RELEASING,
+        E.STALE: D.RENDERED,
+        E.DISCARD_BEGUN: D.DISCARDING,
+        E.FOUND_PUBLIC: D.RELEASED,
+    },
     D.DISCARDING: {E.DISCARDED: D.CANCELLED, E.IN_DOUBT: D.UNRESOLVED},
     D.RELEASING: {
         E.RELEASED: D.RELEASED,
@@ -111,13 +130,15 @@ TABLE: dict[D, dict[E, D]] = {
         E.SETTLED_HIDDEN: D.PREPARED,
         E.SETTLED_NOTHING: D.RENDERED,
         E.SETTLED_GONE: D.WITHDRAWN,
+        E.STILL_PUBLIC: D.PLANNED,
     },
-    D.FAILED: {E.RETRIED: D.PLANNED, E.CANCELLED: D.CANCELLED},
+    D.FAILED: {E.RETRIED: D.PLANNED, E.CANCELLED: D.CANCELLED, E.FOUND_PUBLIC: D.RELEASED},
     D.CANCELLED: {},
 }
 
 IN_FLIGHT = frozenset({D.PREPARING, D.DISCARDING, D.RELEASING, D.WITHDRAWING})
 PUBLIC = frozenset({D.RELEASED, D.VERIFIED, D.CLOSED})
+COMPLETE = PUBLIC | {D.WITHDRAWN, D.CANCELLED}
 MAYBE_PUBLIC = PUBLIC | {D.RELEASING, D.ACCEPTED, D.UNRESOLVED}
 ENDED = frozenset(state for state, moves in TABLE.items() if not moves)
 
@@ -137,7 +158,7 @@ RELEASE_NEXT_MOVE: dict[R, str] = {
     R.OPEN: "prepare workers make its deliveries ready",
     R.READY: "the release process commits it at the instant",
     R.COMMITTED: "point of no return: only forward from here",
-    R.RELEASED: "every delivery public, or closed by a person",
+    R.RELEASED: "nobody: every delivery is public, withdrawn, or closed",
     R.HELD: "a person: resume or cancel",
     R.CANCELLED: "nobody: the end; hidden drafts are removed",
 }
@@ -146,6 +167,7 @@ RELEASE_NEXT_MOVE: dict[R, str] = {
 class RE(StrEnum):
     """What can happen to a release."""
 
+    WITHDRAWAL_BEGUN = "withdrawal_begun"
     READIED = "readied"
     UNREADIED = "unreadied"
     COMMITTED = "committed"
@@ -153,14 +175,27 @@ class RE(StrEnum):
     HELD = "held"
     RESUMED = "resumed"
     CANCELLED = "cancelled"
+    FOUND_PUBLIC = "found_public"  # after a restore: it had been committed, and this database does not know
 
 
 RELEASE_TABLE: dict[R, dict[RE, R]] = {
-    R.OPEN: {RE.READIED: R.READY, RE.HELD: R.HELD, RE.CANCELLED: R.CANCELLED},
-    R.READY: {RE.COMMITTED: R.COMMITTED, RE.UNREADIED: R.OPEN, RE.HELD: R.HELD, RE.CANCELLED: R.CANCELLED},
+    R.OPEN: {
+        RE.READIED: R.READY,
+        RE.WITHDRAWAL_BEGUN: R.COMMITTED,
+        RE.HELD: R.HELD,
+        RE.CANCELLED: R.CANCELLED,
+        RE.FOUND_PUBLIC: R.COMMITTED,
+    },
+    R.READY: {
+        RE.COMMITTED: R.COMMITTED,
+        RE.UNREADIED: R.OPEN,
+        RE.HELD: R.HELD,
+        RE.CANCELLED: R.CANCELLED,
+        RE.FOUND_PUBLIC: R.COMMITTED,
+    },
     R.COMMITTED: {RE.COMPLETED: R.RELEASED},
     R.RELEASED: {},
-    R.HELD: {RE.RESUMED: R.OPEN, RE.CANCELLED: R.CANCELLED},
+    R.HELD: {RE.RESUMED: R.OPEN, RE.CANCELLED: R.CANCELLED, RE.FOUND_PUBLIC: R.COMMITTED},
     R.CANCELLED: {},
 }
 
@@ -168,7 +203,8 @@ RELEASE_TABLE: dict[R, dict[RE, R]] = {
 ALLOWED: dict[E, frozenset[R]] = {
     E.PREPARE_BEGUN: frozenset({R.OPEN, R.READY, R.COMMITTED}),
     E.RELEASE_BEGUN: frozenset({R.COMMITTED}),
-    E.DISCARD_BEGUN: frozenset({R.CANCELLED}),
+    E.WITHDRAW_BEGUN: frozenset({R.COMMITTED}),
+    E.DISCARD_BEGUN: frozenset({R.CANCELLED, R.COMMITTED}),  # committed: withdrawn or overtaken before it went out
     E.RETRIED: frozenset({R.OPEN, R.READY, R.COMMITTED}),
 }
 
@@ -198,14 +234,18 @@ def step_release(state: R, event: RE, deliveries: Sequence[Standing]) -> R:
         raise IllegalMove(f"a release that is {state} cannot become {event}")
     if event in (RE.READIED, RE.COMMITTED) and not all_required_prepared(deliveries):
         raise IllegalMove(f"{event}: a required delivery is not prepared")
-    if event is RE.COMPLETED and not all(d.state in PUBLIC | {D.CANCELLED} for d in deliveries):
+    if event is RE.COMPLETED and not all(d.state in COMPLETE for d in deliveries):
         raise IllegalMove("completed: a delivery is neither public nor closed by a person")
     return after
 
 
 def all_required_prepared(deliveries: Sequence[Standing]) -> bool:
-    """The joint rule: at least one delivery, and every required one in place and invisible."""
-    return bool(deliveries) and all(d.state is D.PREPARED for d in deliveries if d.required)
+    """The joint rule: every required delivery in place and invisible, at least one of all.
+
+    One that a person dropped before the commit is not waited for any more."""
+    going = [d for d in deliveries if d.state is not D.CANCELLED]
+    anything = any(d.state is D.PREPARED for d in going)
+    return anything and all(d.state is D.PREPARED for d in going if d.required)
 
 
 def joint(state: R, deliveries: Sequence[Standing]) -> RE | None:
@@ -216,6 +256,6 @@ def joint(state: R, deliveries: Sequence[Standing]) -> RE | None:
         return RE.READIED
     if state is R.READY and not all_required_prepared(deliveries):
         return RE.UNREADIED
-    if state is R.COMMITTED and all(d.state in PUBLIC | {D.CANCELLED} for d in deliveries):
+    if state is R.COMMITTED and all(d.state in COMPLETE for d in deliveries):
         return RE.COMPLETED
     return None

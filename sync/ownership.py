@@ -22,6 +22,7 @@ import weakref
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from sync.clock import Clock, SystemClock
 from sync.model import BadInput
@@ -44,6 +45,23 @@ class Holder:
     host: str
     lane: str
     started_at: int
+
+
+class Ownership(Protocol):
+    """What proves that a process lives, and who else does: a locked file, or a session of the database."""
+
+    @property
+    def name(self) -> str:
+        """What this process's rows store as their owner; never used twice."""
+
+    def release(self) -> None:
+        """Give it up at a clean end."""
+
+    def is_dead(self, name: str) -> bool:
+        """True, and that is final, when whoever had this name holds it no longer."""
+
+    def living(self, lane: str | None = None) -> list[Holder]:
+        """Who lives now, oldest first."""
 
 
 class ProcessLock:

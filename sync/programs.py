@@ -1,15 +1,16 @@
-"""Which processes an embedded installation consists of, and how each is started."""
+"""Which processes an installation consists of, and how each is started."""
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sync.bootstrap import sandbox_home
-from sync.ownership import ProcessLock
+from sync.bootstrap import ownership, sandbox_home
+from sync.ownership import Ownership
 from sync.settings import Settings
 from sync.supervise import Program
 
@@ -17,12 +18,12 @@ LANES = ("prepare", "release")
 ROOT = Path(__file__).parent.parent
 
 
-def worker_argv(settings: Settings, lane: str) -> tuple[str, ...]:
-    """A Celery worker of one lane: threads in a process that does nothing else."""
+def worker_argv(settings: Settings, lane: str, name: str) -> tuple[str, ...]:
+    """A Celery worker of one lane: threads in a process that does nothing else. `name`: its own on this host."""
     threads = settings.workers_prepare_threads if lane == "prepare" else settings.workers_release_threads
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
     return (
-        *(sys.executable, "-m", "celery", "-A", "celery_app", "worker", "-Q", lane, "-n", f"{lane}@%h"),
+        *(sys.executable, "-m", "celery", "-A", "celery_app", "worker", "-Q", lane, "-n", f"{name}@%h"),
         *("-P", "threads", "-c", str(threads), *quiet, "--loglevel", "INFO"),
     )
 
@@ -32,18 +33,20 @@ ARENAS = {"MALLOC_ARENA_MAX": "2"}
 
 
 def workers(settings: Settings) -> list[Program]:
-    """One worker process a lane."""
-    locks = ProcessLock(settings.home / "workers", "supervisor")
+    """The worker processes of every lane, as many as the settings say."""
+    locks = ownership(settings, "supervisor")
+    many = {"prepare": settings.workers_prepare, "release": settings.workers_release}
     return [
         Program(
-            name=f"{lane} worker",
-            argv=worker_argv(settings, lane),
-            log=settings.home / "log" / f"{lane}.log",
+            name=f"{lane} worker" + (f" {number}" if many[lane] > 1 else ""),
+            argv=worker_argv(settings, lane, f"{lane}-{os.getpid()}-{number}"),
+            log=settings.home / "log" / (f"{lane}.log" if number == 1 else f"{lane}-{number}.log"),
             env={**settings.environment(), "WORKER_LANE": lane, **ARENAS},
             cwd=ROOT,
-            ready=_serves(locks, lane),
+            ready=_serves(locks, lane, many[lane]),
         )
         for lane in LANES
+        for number in range(1, many[lane] + 1)
     ]
 
 
@@ -66,8 +69,9 @@ def sandboxes(settings: Settings, servers: Iterable[str], ports: dict[str, int] 
     return programs
 
 
-def _serves(locks: ProcessLock, lane: str) -> Callable[[], bool]:
-    return lambda: bool(locks.living(lane))
+def _serves(locks: Ownership, lane: str, many: int) -> Callable[[], bool]:
+    here = socket.gethostname()
+    return lambda: sum(one.host == here for one in locks.living(lane)) >= many
 
 
 def _last_port(home: Path) -> int:

@@ -114,6 +114,12 @@ class Settings(BaseSettings):
         "For tests and sandboxes only: too small a value publishes twice.",
         json_schema_extra={"shown": "each channel's own"},
     )
+    release_shard: int = Field(
+        32,
+        ge=1,
+        le=32,
+        description="Deliveries of one release that one release process sends; the others take the rest.",
+    )
     clock_unsynchronised: Literal["refuse", "accept"] = Field(
         "refuse", description="What a live release does when the kernel says that its clock is not synchronised."
     )
@@ -123,8 +129,16 @@ class Settings(BaseSettings):
         le=1_000,
         description="Milliseconds that host and database clock may differ; beyond it nothing is committed.",
     )
+    workers_prepare: int = Field(1, ge=1, le=64, description="Prepare and verify workers that `tongfa up` runs.")
+    workers_release: int = Field(1, ge=1, le=64, description="Release workers that `tongfa up` runs.")
     workers_prepare_threads: int = Field(8, ge=1, le=64, description="Threads of one prepare and verify worker.")
     workers_release_threads: int = Field(16, ge=1, le=64, description="Threads of one release worker.")
+    sandbox_urls: str = Field(
+        "",
+        description="Where sandbox servers are that run on other hosts, like `mastodon=http://sandbox:9001,wechat=…`; "
+        "those of `tongfa up` are known.",
+        json_schema_extra={"shown": "none"},
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -162,6 +176,14 @@ class Settings(BaseSettings):
             raise ValueError("is not the address of a broker")
         return url
 
+    @field_validator("sandbox_urls")
+    @classmethod
+    def _named_servers(cls, pairs: str) -> str:
+        for name, equals, url in (pair.strip().partition("=") for pair in pairs.split(",") if pair.strip()):
+            if not (name and equals and urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname):
+                raise ValueError("is not a list of names and web addresses")
+        return pairs
+
     @field_validator("timezone")
     @classmethod
     def _a_known_zone(cls, name: str) -> str:
@@ -196,6 +218,11 @@ class Settings(BaseSettings):
     def zone(self) -> ZoneInfo:
         """`timezone` as an object."""
         return ZoneInfo(self.timezone)
+
+    def sandbox_url(self, server: str) -> str | None:
+        """The address of a sandbox server that was told; None: it runs in this home, if at all."""
+        told = dict(pair.strip().split("=", 1) for pair in self.sandbox_urls.split(",") if pair.strip())
+        return told[server].rstrip("/") if server in told else None
 
     def environment(self) -> dict[str, str]:
         """The variables that make a child process read these very settings, whatever its folder holds."""
@@ -256,6 +283,7 @@ def _right(name: str) -> str:
         "database_url": "an address like sqlite:////srv/tongfa/tongfa.sqlite3 or postgresql://user@host/name",
         "broker_url": "an address like redis://localhost:6379/0",
         "timezone": "a name like Asia/Shanghai",
+        "sandbox_urls": "a list like mastodon=http://sandbox:9001,wechat=http://sandbox:9002",
         "home": "the path of a folder",
         "secret_key_file": "the path of a file",
     }

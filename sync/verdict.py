@@ -83,6 +83,8 @@ def judge_answer(state: D, answer: object, facts: Facts) -> Verdict:
             return _certainly_not(state, answer, facts)
         case (D.PREPARING | D.RELEASING, Rejected() | Unsupported() | Unauthorised()):
             return Verdict(E.REFUSED, None, why=why)
+        case (D.PREPARING, Stale()) if facts.attempts >= MOST_TRIES:
+            return Verdict(E.REFUSED, None, why=f"given up after {facts.attempts} tries: {why}")
         case (D.PREPARING, Stale()):
             return Verdict(E.ABSENT, facts.now + _again(PREPARE_AGAIN, facts.attempts), why=why)
         case (D.RELEASING, _) if facts.probe is Probe.BLIND:

@@ -9,10 +9,11 @@ TASKS: dict[str, Callable[[list[str]], None]] = {
     "discard": prepare.discard,
     "reconcile": prepare.reconcile,
     "verify": verify.verify,
+    "withdraw": prepare.withdraw,
     "release": release.release,
 }
 
 LANES: dict[str, tuple[str, ...]] = {
-    "prepare": ("prepare", "discard", "reconcile", "verify"),
+    "prepare": ("prepare", "discard", "reconcile", "verify", "withdraw"),
     "release": ("release",),
 }

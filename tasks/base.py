@@ -22,7 +22,13 @@ def ctx() -> Context:
     return context(read_settings(), lane())
 
 
+def threads() -> int:
+    """How many tasks this process works on side by side."""
+    settings = ctx().settings
+    return settings.workers_prepare_threads if lane() == "prepare" else settings.workers_release_threads
+
+
 @cache
 def sender() -> Sender:
     """The one sender loop of this process."""
-    return Sender(SystemClock(), ctx().settings.workers_release_threads)
+    return Sender(SystemClock(), threads())

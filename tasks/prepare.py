@@ -1,9 +1,10 @@
-"""Put in place, remove, look up."""
+"""Put in place, remove, look up, clear away what was public."""
 
 from __future__ import annotations
 
 from sync.engine import prepare as engine
 from sync.engine.reconcile import reconcile as look_after
+from sync.engine.removal import remove
 from tasks.base import ctx
 
 
@@ -17,3 +18,7 @@ def discard(ids: list[str]) -> None:
 
 def reconcile(ids: list[str]) -> None:
     look_after(ctx(), ids)
+
+
+def withdraw(ids: list[str]) -> None:
+    remove(ctx(), ids)

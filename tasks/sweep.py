@@ -1,7 +1,11 @@
-"""The sweeper of a worker process: finds due rows and rings its own lane. It writes nothing.
+"""The sweeper of a worker process: finds due rows and has them worked on. It writes nothing.
 
-What it rang it remembers for a moment, so that a row is rung once and not at every look; a ring that
-is lost is repeated after that.
+A prepare worker's sweeper tells the broker, so that any process of the lane may take the work. What the
+broker does not take, or what nobody took, its own threads do, by the same functions: work goes on while
+the broker is absent, stopped, frozen or flushed. The release lane never asks the broker.
+
+Several processes of a lane look at the same rows. Each release has one that should take it; the others
+leave it alone for a second. Should two take it all the same, the claim in the database decides.
 """
 
 from __future__ import annotations
@@ -9,24 +13,27 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from itertools import islice
 from typing import Any
 
 from celery import bootsteps
 from kombu.exceptions import OperationalError as BrokerDown
 from sqlalchemy.exc import SQLAlchemyError
 
+from sync.bell import bell_at
 from sync.clock import SECOND
 from sync.engine.context import Context
 from sync.engine.reconcile import disown
 from sync.model import BadInput
 from sync.store import deliveries, releases
-from tasks import LANES, base
+from tasks import LANES, TASKS, base
+from tasks.direct import Direct
+from tasks.look import RUNG
+from tasks.rung import Due, Ring, Rung, taker
 
-REMEMBERED = 3 * SECOND  # µs
 LONGEST = 10 * SECOND  # µs that a look may be left out, should the wall clock be set back
+LEAST = 0.005  # seconds between two looks: rings that come together are heard as one
 BATCH = 32  # deliveries a message
-ORPHANS_EVERY = 20  # looks between two searches for rows of dead owners
+ORPHANS_EVERY = 1.0  # seconds between two searches for rows of dead owners
 log = logging.getLogger(__name__)
 
 
@@ -36,8 +43,9 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # the worker's bl
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         self._halt = threading.Event()
-        self._version, self._look_at = -1, 0
-        self._rung: dict[tuple[str, str, int], int] = {}
+        self._version, self._look_at, self._orphans_at = -1, 0, 0.0
+        self._rung = Rung()
+        self._processes: list[str] = []
         self._dropped: set[str] = set()
 
     def start(self, parent: Any) -> None:
@@ -47,6 +55,7 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # the worker's bl
 
     def stop(self, parent: Any) -> None:
         self._halt.set()
+        RUNG.set()
         self._thread.join(timeout=5)
         if base.lane() == "release" and base.sender.cache_info().currsize:
             base.sender().stop()
@@ -54,58 +63,82 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # the worker's bl
 
     def _run(self) -> None:
         ctx, lane = base.ctx(), base.lane()
+        self._direct = Direct(base.threads())
         log.info("%s serves the %s lane", ctx.owner, lane)
-        looks = 0
-        while not self._halt.wait(ctx.settings.sweep_ms / 1_000):
+        while True:
+            rung = RUNG.wait(self._nap(ctx))
+            if self._halt.wait(LEAST if rung else 0):
+                return self._direct.stop()
+            RUNG.clear()
             try:
-                self._ring_due(ctx, LANES[lane])
-                if looks % ORPHANS_EVERY == 0:
+                if ctx.clock.boottime() >= self._orphans_at:
+                    self._orphans_at = ctx.clock.boottime() + ORPHANS_EVERY
+                    self._processes = [holder.name for holder in ctx.lock.living(lane)]
                     self._ring_orphans(ctx, lane)
-            except (SQLAlchemyError, BadInput, OSError, BrokerDown) as error:
+                self._ring_due(ctx, lane, rung=rung)
+            except (SQLAlchemyError, BadInput, OSError) as error:
                 log.error("a look for due work failed: %s", error)  # the next look is the remedy
-            looks += 1
 
-    def _ring_due(self, ctx: Context, duties: tuple[str, ...]) -> None:
+    def _nap(self, ctx: Context) -> float:
+        """Seconds until the next look if nobody rings: what falls due by time alone is met at its time."""
+        ahead = (self._look_at - ctx.clock.now()) / SECOND
+        return min(ctx.settings.sweep_ms / 1_000, max(ahead, LEAST)) if ahead > 0 else ctx.settings.sweep_ms / 1_000
+
+    def _ring_due(self, ctx: Context, lane: str, *, rung: bool) -> None:
         now, version = ctx.clock.now(), ctx.store.version()
-        if version == self._version and now < self._look_at:
+        if version == self._version and now < self._look_at and not rung:
             return  # nobody committed anything, and nothing has fallen due by time alone
         with ctx.store.read() as connection:
-            due = deliveries.due(connection, now, duties)
-            coming = deliveries.next_due(connection, now, duties)
-        again = now + (REMEMBERED if due else LONGEST)  # what was rung and not taken is rung again
-        self._version, self._look_at = version, min(again, coming or again)
-        batches: dict[tuple[str, str], list[str]] = defaultdict(list)
+            due = deliveries.due(connection, now, LANES[lane])
+            coming = deliveries.next_due(connection, now, LANES[lane])
+        batches: dict[tuple[str, str], list[Due]] = defaultdict(list)
         for row in due:
-            if self._first_time(row.id, row.duty, row.due_at, now):
-                # a release is armed as one, so its deliveries are rung together; verify likewise
-                batches[row.duty, row.release].append(row.id)
-        for (duty, _), ids in batches.items():
-            self._ring(duty, ids)
+            # a release is armed as one, so its deliveries are rung together; verify likewise
+            batches[row.duty, row.release].append((row.id, row.duty, row.due_at))
+        self._version, self._look_at = version, min(coming or now + LONGEST, now + LONGEST)
+        for (_, release), rows in batches.items():
+            self._ring(ctx, rows, now, ours=rung or taker(self._processes, release) in (ctx.owner, None))
 
     def _ring_orphans(self, ctx: Context, lane: str) -> None:
+        now = ctx.clock.now()
         with ctx.store.read() as connection:
             owned = deliveries.owned(connection)
-            overdue = releases.overdue(connection, ctx.clock.now())
-            waiting = [row.id for late in overdue for row in deliveries.of_release(connection, late.id)]
+            overdue = releases.overdue(connection, now)
+            waiting = [(row.id, late.id) for late in overdue for row in deliveries.of_release(connection, late.id)]
         mine = {row.id for row in owned if row.owner == ctx.owner and row.id not in ctx.held}
         if again := mine & self._dropped:  # seen at two looks: no thread here is about to hold it
             disown(ctx, sorted(again))
         self._dropped = mine - again
         if lane == "prepare":
             dead = {row.owner for row in owned if row.owner != ctx.owner and ctx.lock.is_dead(row.owner)}
-            ids = [row.id for row in owned if row.owner in dead] + waiting
-            self._ring("reconcile", [one for one in ids if self._first_time(one, "reconcile", 0, ctx.clock.now())])
+            orphans = [(row.id, row.owner) for row in owned if row.owner in dead] + waiting
+            batches: dict[str, list[Due]] = defaultdict(list)
+            for one, together in orphans:
+                batches[together].append((one, "reconcile", 0))
+            for together, rows in batches.items():
+                self._ring(ctx, rows, now, ours=taker(self._processes, together) in (ctx.owner, None))
 
-    def _first_time(self, one: str, duty: str, due_at: int, now: int) -> bool:
-        rung = self._rung.get((one, duty, due_at), 0)
-        if now - rung < REMEMBERED:
-            return False
-        if len(self._rung) > 10_000:
-            self._rung = {key: at for key, at in self._rung.items() if now - at < REMEMBERED}
-        self._rung[one, duty, due_at] = now
+    def _ring(self, ctx: Context, rows: list[Due], now: int, *, ours: bool) -> None:
+        """Have these rows of one duty worked on, but for those that are being worked on, or left to others."""
+        asked = {row: self._rung.ring(row, now, ours=ours) for row in rows}
+        for how in Ring:
+            ringing = [row for row in rows if asked[row] is how]
+            for at in range(0, len(ringing), BATCH):
+                batch = ringing[at : at + BATCH]
+                if not self._hand_over(ctx, batch[0][1], [one for one, _, _ in batch], how):
+                    self._rung.forget(batch)
+        # what was rung and not taken is rung again
+        self._look_at = min([self._look_at, *(self._rung.next_at(row, now) for row in rows)])
+
+    def _hand_over(self, ctx: Context, duty: str, ids: list[str], how: Ring) -> bool:
+        """False when neither the broker nor a thread of ours takes it now."""
+        lane, url = base.lane(), ctx.settings.broker_url
+        if lane == "release" or (url is not None and how is Ring.AGAIN):
+            return self._direct.run(TASKS[duty], ids)
+        if url is not None:
+            return bell_at(url).tell(lane, duty, ids) or self._direct.run(TASKS[duty], ids)
+        try:
+            self._app.send_task(duty, args=[ids], ignore_result=True)
+        except BrokerDown:
+            return self._direct.run(TASKS[duty], ids)
         return True
-
-    def _ring(self, duty: str, ids: list[str]) -> None:
-        rest = iter(ids)
-        while batch := list(islice(rest, BATCH)):
-            self._app.send_task(duty, args=[batch], ignore_result=True)

@@ -19,7 +19,18 @@ from channels.listing import Shelf
 from channels.names import hidden_folder, hidden_name
 from channels.page import Column, asset_paths, rendition
 from channels.static import BASE_URL, DIRECTORY, StaticChannel
-from sync.contract import Capabilities, Place, Probe, Receipt, Rejected, Reveal, Setting, Tools, Unsupported
+from sync.contract import (
+    Capabilities,
+    Correct,
+    Place,
+    Probe,
+    Receipt,
+    Rejected,
+    Reveal,
+    Setting,
+    Tools,
+    Unsupported,
+)
 from sync.model import BadInput, Edition, Key, Outlet, Problem, Rendition, sha256
 
 STYLE = "assets/gazette.css"
@@ -48,6 +59,8 @@ class GazetteChannel(StaticChannel):
         probe=Probe.NAME,
         lands_within=1.0,
         address=True,
+        correct=Correct.EDIT,
+        withdraw=True,
         settings=(
             DIRECTORY,
             BASE_URL,
@@ -108,7 +121,7 @@ class GazetteChannel(StaticChannel):
             edition,
             place,
             template="gazette/item.html",
-            path=_path(place.key),
+            path=place.replaces.ref if place.replaces else _path(place.key),
             column=Column(name, SLUG, "政策文件", f"{name}刊登的文件"),
             source=source,
             heading=FILES,
@@ -157,10 +170,11 @@ class GazetteChannel(StaticChannel):
         return tuple([*problems, apart] if apart else problems)
 
     def _lists(self, shelf: Shelf) -> Iterator[tuple[str, str]]:
-        render, month = self._tools.pages.render, shelf.month[0].month
+        render, month = self._tools.pages.render, shelf.name
         values = {"gazette": self._gazette, "root": "", "column": shelf.column}
         yield "index.html", render("gazette/index.html", entries=shelf.column.newest, month="", **values)
-        yield f"{month}.html", render("gazette/index.html", entries=shelf.month, month=month, **values)
+        if month:
+            yield f"{month}.html", render("gazette/index.html", entries=shelf.month, month=month, **values)
 
 
 def _path(key: Key) -> str:

@@ -8,6 +8,9 @@
     key_race          `seconds` between looking the key up and storing it, as older versions do
     slow_media        the next upload answers 202 and is processed after `seconds`
     lenient_media     unknown media ids are dropped in silence, as older versions do
+    ignore_edit       an edit is answered with 200 and changes nothing
+    ignore_edited_media   an edit changes the text only
+    no_edit           there is no such call, as before 3.5
     old_scheduler     a time less than 5 minutes ahead posts at once, as older versions do
     silenced          public becomes unlisted without a word
     alter             the public sees `replace[1]` where the text has `replace[0]`
@@ -114,29 +117,34 @@ class StatusCalls:
                 raise invalid("The scheduled date must be at least 5 minutes in the future")
         self._post(status)
         if key:
-            self._world.keys[owner.name, key] = (status.id, now())
+            self._world.keep_key(owner.name, key, status.id, now())
         call.did("post_created", status.id, visibility=status.visibility, media=status.media)
         return JSONResponse(self._world.shown(status, now()))
 
     def _checked(self, call: Call, owner: Account, given: Mapping[str, Any]) -> Status:
         """The status that would be made. Raises Refusal."""
         text, spoiler = str(given.get("status") or "").strip(), str(given.get("spoiler_text") or "")
-        ids = [str(media) for media in given.get("media_ids") or []]
-        if len(ids) > MEDIA_LIMIT:
-            raise invalid("Cannot attach more than 4 files")
-        loose = {m.id: m for m in self._world.media.values() if m.account == owner.name and not m.status}
-        missing = [media for media in ids if media not in loose]
-        if missing and not self._door.set("lenient_media", call):
-            raise invalid(f"Media {', '.join(missing)} not found or already attached to another post")
-        ids = [media for media in ids if media in loose]
-        if any(loose[media].ready_at > now() for media in ids):
-            raise invalid("Cannot attach files that have not finished processing. Try again in a moment!")
+        ids = self._attachable(call, owner, given, "")
         self._check_text(text, spoiler, ids)
         visibility = str(given.get("visibility") or "public")
         if visibility == "public" and self._door.set("silenced", call):
             visibility = "unlisted"
         language, sensitive = str(given.get("language") or ""), bool(given.get("sensitive"))
         return Status(self._world.new_id(now()), owner, text, spoiler, visibility, language, sensitive, ids, now())
+
+    def _attachable(self, call: Call, owner: Account, given: Mapping[str, Any], own: str) -> list[str]:
+        """The media named: loose ones, and those of the status `own` that is edited. Raises Refusal."""
+        ids = [str(media) for media in given.get("media_ids") or []]
+        if len(ids) > MEDIA_LIMIT:
+            raise invalid("Cannot attach more than 4 files")
+        loose = {m.id: m for m in self._world.media.values() if m.account == owner.name and m.status in ("", own)}
+        missing = [media for media in ids if media not in loose]
+        if missing and not self._door.set("lenient_media", call):
+            raise invalid(f"Media {', '.join(missing)} not found or already attached to another post")
+        ids = [media for media in ids if media in loose]
+        if any(loose[media].ready_at > now() for media in ids):
+            raise invalid("Cannot attach files that have not finished processing. Try again in a moment!")
+        return ids
 
     def _check_text(self, text: str, spoiler: str, media: list[str]) -> None:
         if not text and not media:
@@ -145,16 +153,16 @@ class StatusCalls:
             raise invalid(f"Text character limit of {TEXT_LIMIT} exceeded")
 
     def _post(self, status: Status) -> None:
-        self._world.statuses[status.id] = status
         for media in status.media:
-            self._world.media[media].status = status.id
+            self._world.attach(media, status.id)
+        self._world.keep_status(status)
 
     def _schedule(self, call: Call, status: Status, at: int, key: str) -> Response:
         """Posted by a timer. The key is stored with an id that is no status, hence the replay's 404."""
         shown = {"id": status.id, "scheduled_at": iso(at), "params": {"text": status.text}, "media_attachments": []}
         self._world.scheduled[status.id] = shown
         if key:
-            self._world.keys[status.account.name, key] = (f"scheduled {status.id}", now())
+            self._world.keep_key(status.account.name, key, f"scheduled {status.id}", now())
         timer = asyncio.create_task(self._post_later(call, status, at))
         self._timers.add(timer)
         timer.add_done_callback(self._timers.discard)
@@ -192,17 +200,31 @@ class StatusCalls:
         return JSONResponse(self._world.shown(status, now(), text))
 
     async def edit(self, call: Call) -> Response:
+        """The whole of the new version: what is left out is gone. Visibility stays; nothing new, no new version."""
+        if self._door.set("no_edit", call):
+            raise Refusal(404, NOT_FOUND)
         status = self._found(call, own=True)
         given = await self._door.given(call)
+        if self._door.set("ignore_edit", call):
+            return JSONResponse(self._world.shown(status, now()))
         text, spoiler = str(given.get("status") or "").strip(), str(given.get("spoiler_text") or "")
-        ids = [str(media) for media in given.get("media_ids") or []]
+        language, sensitive = str(given.get("language") or ""), bool(given.get("sensitive"))
+        fixed = self._door.set("ignore_edited_media", call)
+        ids = status.media if fixed else self._attachable(call, status.account, given, status.id)
         self._check_text(text, spoiler, ids)
-        status.history.append(self._version(status))
-        for media in status.media:
-            self._world.media[media].status = ""
-        status.text, status.spoiler, status.media, status.edited_at = text, spoiler, ids, now()
-        self._post(status)
-        call.did("post_edited", status.id, text=text)
+        described = {} if fixed else _descriptions(given, ids)
+        new = (text, spoiler, language, sensitive, ids)
+        if described or new != (status.text, status.spoiler, status.language, status.sensitive, status.media):
+            status.history.append(self._version(status))
+            for media in {*status.media} - {*ids}:
+                # An earlier version shows it still, so it is not an orphan that is forgotten.
+                self._world.attach(media, f"earlier {status.id}")
+            for media, description in described.items():
+                self._world.media[media].description = description
+            status.text, status.spoiler, status.language, status.sensitive, status.media = new
+            status.edited_at = now()
+            self._post(status)
+        call.did("post_edited", status.id, text=text, media=ids)
         return JSONResponse(self._world.shown(status, now()))
 
     def _version(self, status: Status) -> dict[str, Any]:
@@ -212,11 +234,12 @@ class StatusCalls:
     async def delete(self, call: Call) -> Response:
         status = self._found(call, own=True)
         shown = {**self._world.shown(status, now()), "text": status.text}
-        del self._world.statuses[status.id]
-        for media in status.media:
-            self._world.media[media].status, self._world.media[media].at = "", now()
+        self._world.drop_status(status.id)
+        for media in [m for m in self._world.media.values() if m.status in (status.id, f"earlier {status.id}")]:
+            media.at = now()
+            self._world.attach(media.id, "")
             if call.request.query_params.get("delete_media") in ("true", "1"):
-                del self._world.media[media]
+                self._world.drop_media(media.id)
         call.did("post_deleted", status.id)
         return JSONResponse(shown)
 
@@ -271,6 +294,16 @@ class StatusCalls:
             "<body>"
             f'<article lang="{escape(status.language)}">{shown["content"]}{pictures}</article></body></html>'
         )
+
+
+def _descriptions(given: Mapping[str, Any], ids: list[str]) -> dict[str, str]:
+    """New descriptions of media that stay, out of `media_attributes`."""
+    told = given.get("media_attributes") or []
+    return {
+        str(one["id"]): str(one["description"])
+        for one in told
+        if isinstance(one, dict) and "description" in one and str(one.get("id")) in ids
+    }
 
 
 def _when(given: object) -> int | None:

@@ -33,7 +33,7 @@ class Door:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self.world = World(sandbox.address)
+        self.world = World(sandbox.address, sandbox.shelf)
         sandbox.account_of = lambda call: _name(call) or ""
 
     def on(self, method: str, path: str, handler: Handler, limit: tuple[int, int] | None = None) -> None:

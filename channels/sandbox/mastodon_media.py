@@ -40,7 +40,7 @@ class MediaCalls:
         knob = self._door.sandbox.knobs.take("POST", call.path, call.account, "slow_media")
         wait = round(float(knob.parameters.get("seconds", 1)) * SECOND) if knob else 0
         media = Media(self._world.new_id(now()), call.account, stored, kind, description, now(), now() + wait)
-        self._world.media[media.id] = media
+        self._world.keep_media(media)
         call.did("media_uploaded", media.id, description=description, size=len(original))
         return JSONResponse(media.shown(self._world.address, now()), 202 if wait else 200)
 
@@ -59,12 +59,13 @@ class MediaCalls:
     async def describe(self, call: Call) -> Response:
         media = self._loose(call)
         media.description = str((await self._door.given(call)).get("description", ""))
+        self._world.keep_media(media)
         call.did("media_described", media.id, description=media.description)
         return JSONResponse(media.shown(self._world.address, now()))
 
     async def delete_media(self, call: Call) -> Response:
         media = self._loose(call)
-        del self._world.media[media.id]
+        self._world.drop_media(media.id)
         call.did("media_deleted", media.id)
         return JSONResponse({})
 
@@ -72,6 +73,7 @@ class MediaCalls:
         media = next((m for m in self._world.media.values() if m.file == call.request.path_params["file"]), None)
         if media is None:
             return Response(status_code=404)
-        owner = self._world.statuses[media.status].account.name if media.status else ""
+        shown_by = self._world.statuses.get(media.status)
+        owner = shown_by.account.name if shown_by else ""
         swap = self._door.sandbox.knobs.standing("swap_picture", owner)
         return Response(swapped(media.content) if swap else media.content, media_type=media.media_type)

@@ -1,17 +1,21 @@
-"""What a Mastodon server keeps: accounts, media, statuses, keys, counters. No HTTP here."""
+"""What a Mastodon server keeps: accounts, media, statuses, keys, counters. No HTTP here.
+
+Accounts, media, statuses and keys outlive a restart; counters and scheduled statuses do not.
+"""
 
 from __future__ import annotations
 
 import io
 import itertools
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from PIL import Image, ImageOps
 
 from channels.sandbox.mastodon_text import content
+from channels.sandbox.shelf import Shelf, packed, unpacked
 
 SECOND = 1_000_000
 KEY_LIFE = 3600 * SECOND
@@ -69,13 +73,20 @@ class Status:
 class World:
     """Ids are snowflakes: the time in milliseconds, shifted, and a counter; as text, because they outgrow a double."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.accounts: dict[str, Account] = {}
-        self.media: dict[str, Media] = {}
-        self.statuses: dict[str, Status] = {}  # oldest first
+    def __init__(self, address: str, shelf: Shelf) -> None:
+        self.address, self._shelf = address, shelf
+        self.accounts = {name: Account(**kept) for name, kept in shelf.all("account").items()}
+        self.media = {
+            ref: Media(**{**kept, "content": unpacked(kept["content"])}) for ref, kept in shelf.all("media").items()
+        }
+        statuses = [
+            Status(**{**kept, "account": self.accounts[kept["account"]]}) for kept in shelf.all("status").values()
+        ]
+        self.statuses = {status.id: status for status in sorted(statuses, key=lambda status: int(status.id))}
         self.scheduled: dict[str, dict[str, Any]] = {}
-        self.keys: dict[tuple[str, str], tuple[str, int]] = {}
+        self.keys: dict[tuple[str, str], tuple[str, int]] = {
+            (account, key): (ref, at) for account, key, ref, at in shelf.all("key").values()
+        }
         self.counters: dict[tuple[str, str], deque[int]] = {}
         self._sequence = itertools.count(1)
 
@@ -85,12 +96,41 @@ class World:
     def account(self, name: str, at: int) -> Account:
         if name not in self.accounts:
             self.accounts[name] = Account(self.new_id(at), name)
+            self._shelf.put("account", name, asdict(self.accounts[name]))
         return self.accounts[name]
+
+    def keep_media(self, media: Media) -> None:
+        """It is there, or was changed."""
+        self.media[media.id] = media
+        self._shelf.put("media", media.id, {**asdict(media), "content": packed(media.content)})
+
+    def drop_media(self, ref: str) -> None:
+        del self.media[ref]
+        self._shelf.drop("media", ref)
+
+    def attach(self, media: str, status: str) -> None:
+        """To a status, or with "" to none."""
+        self.media[media].status = status
+        self.keep_media(self.media[media])
+
+    def keep_status(self, status: Status) -> None:
+        """It is there, or was changed."""
+        self.statuses[status.id] = status
+        plain = {name: value for name, value in vars(status).items() if name != "account"}
+        self._shelf.put("status", status.id, {**plain, "account": status.account.name})
+
+    def drop_status(self, ref: str) -> None:
+        del self.statuses[ref]
+        self._shelf.drop("status", ref)
+
+    def keep_key(self, account: str, key: str, ref: str, at: int) -> None:
+        self.keys[account, key] = (ref, at)
+        self._shelf.put("key", f"{account} {key}", [account, key, ref, at])
 
     def forget_orphans(self, now: int, life: int) -> None:
         """Unattached media do not last: a day, unless a knob says otherwise."""
         for media in [m for m in self.media.values() if not m.status and m.at + life <= now]:
-            del self.media[media.id]
+            self.drop_media(media.id)
 
     def status_of_key(self, account: str, key: str, now: int, life: int) -> str | None:
         """The id that this key made within its life. Body and everything else is not compared."""

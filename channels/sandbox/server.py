@@ -4,7 +4,8 @@ A sandbox of a channel writes `build(sandbox)`, which registers its handlers, an
 `serve(build, sys.argv[1:])`. A handler is `async def handler(call: Call) -> Response`; it says what it
 did with `call.did(...)`. Faults (`channels.sandbox.knobs`) happen around the handlers, so none knows of them.
 
-    --port 0 --home DIR [--host 127.0.0.1]   DIR/address (written when it listens), DIR/record.jsonl
+    --port 0 --home DIR [--host 127.0.0.1]   DIR/address (written when it listens), DIR/record.jsonl,
+                                             DIR/world.jsonl (`channels.sandbox.shelf`: what outlives a restart)
     GET /_sandbox/record                     the record as a JSON list
     POST|GET|DELETE /_sandbox/knobs          sets one knob, lists them, clears them
 """
@@ -35,6 +36,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from channels.sandbox.knobs import Knob, Knobs
 from channels.sandbox.record import Record
+from channels.sandbox.shelf import Shelf
 
 
 class Call:
@@ -76,12 +78,13 @@ Handler = Callable[[Call], Awaitable[Response]]
 
 
 class Sandbox:
-    """What `build` is given: the sandbox's folder and address, its record, its knobs, and where handlers go."""
+    """What `build` is given: folder and address, the record, what outlived a restart, knobs, and where handlers go."""
 
     def __init__(self, home: Path, address: str) -> None:
         self.home = home
         self.address = address  # http://127.0.0.1:PORT
         self.record = Record(home / "record.jsonl")
+        self.shelf = Shelf(home / "world.jsonl", address)
         self.knobs = Knobs()
         self.account_of: Callable[[Call], str] = lambda call: ""  # whose request this is; never raises
         self.routes: list[Route] = []
@@ -293,6 +296,29 @@ class _Server(uvicorn.Server):
             os.close(folder)
 
 
+def _listener(host: str, port: int, kept: Path) -> socket.socket:
+    """A socket at this port; for port 0 at that of the last run, whose addresses were published, if nobody has it."""
+    ports = [port]
+    if not port and kept.exists():
+        ports.insert(0, int(kept.read_text()))
+    while True:
+        # asyncio switches Nagle off only on sockets that name their protocol; with it on every answer takes 40 ms.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, ports.pop(0)))
+            # Two sockets may be bound to one port as long as none listens.
+            listener.listen(2048)
+        except OSError:
+            listener.close()
+            if not ports:
+                raise
+            continue
+        kept.with_name("port.new").write_text(str(listener.getsockname()[1]))
+        kept.with_name("port.new").replace(kept)
+        return listener
+
+
 def serve(build: Build, argv: Sequence[str]) -> None:
     """Run a sandbox until SIGTERM or SIGINT; then the process ends with code 0. Raises OSError if it cannot listen."""
     parser = argparse.ArgumentParser(description="A sandbox outlet server")
@@ -309,10 +335,7 @@ def serve(build: Build, argv: Sequence[str]) -> None:
     # uvicorn stops in good order and then raises the signal again, for whoever was there before.
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
-    # asyncio switches Nagle off only on sockets that name their protocol; with it on every answer takes 40 ms.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((given.host, given.port))
+    listener = _listener(given.host, given.port, given.home / "port")
     address = f"http://{given.host}:{listener.getsockname()[1]}"
     sandbox = Sandbox(given.home, address)
     build(sandbox)

@@ -1,6 +1,7 @@
 """A sandbox of WeChat's Official Account API and its public article pages.
 
-Any app_id `sandbox-X` with the secret `sandbox-secret-X` is account X; it begins empty. Not modelled:
+Any app_id `sandbox-X` with the secret `sandbox-secret-X` is account X; it begins empty, and drafts, jobs
+and articles outlive a restart. Not modelled:
 mass sending, newspic articles, voice and video assets, comments.
 
 Public         GET /s/ID an article's page · GET /mmbiz/ID/0 a picture
@@ -16,6 +17,8 @@ Knobs read here (`account` narrows each; the standing ones hold until cleared):
     token_life {"seconds"}               standing: life of a new token (7200)
     title_limit {"length"}               standing: characters of a title (64)
     censor {"replace": [old, new]}       standing: the draft box alters content without a word
+    forgets_deleted                      standing: an article that was deleted is unknown (53600) from then on
+    uncounted                            standing: openapi/quota/get tells no numbers
     publish_id_int                       standing: publish_id as a number
     alter {"replace": [old, new]} · swap_picture · drop_cell     standing: the public sees something else
 """
@@ -42,16 +45,13 @@ NO_SUCH_PAGE = "参数错误"
 
 
 class Wechat(World):
-    """The whole of it: accounts, what the public can open, and the front of the API."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        super().__init__(sandbox)
-        self.accounts: dict[str, Account] = {}
+    """The whole of it: who asks, what the public can open, and the front of the API."""
 
     # who asks
 
     def account_of(self, call: Call) -> str:
         """Whose request it is, by token, app_id or address; "" when nobody's."""
+        self.resume()
         path = call.request.url.path
         if path.startswith("/s/"):
             found = self.public.get(_id(call))
@@ -67,9 +67,6 @@ class Wechat(World):
         named = str(given.get("appid") or given.get("account") or "") if isinstance(given, dict) else ""
         return named.removeprefix("sandbox-")
 
-    def _account(self, name: str) -> Account:
-        return self.accounts.setdefault(name, Account(name))
-
     def _with_secret(self, appid: object, secret: object) -> Account:
         if not appid:
             raise Refused(41002, "appid missing")
@@ -79,7 +76,7 @@ class Wechat(World):
             raise Refused(40013, "invalid appid")
         if secret != f"sandbox-secret-{appid.removeprefix('sandbox-')}":
             raise Refused(40125, "invalid appsecret")
-        return self._account(appid.removeprefix("sandbox-"))
+        return self.kept.account(appid.removeprefix("sandbox-"))
 
     def _with_token(self, call: Call) -> Account:
         token = call.request.query_params.get("access_token", "")
@@ -194,7 +191,7 @@ class Wechat(World):
 
     async def console(self, call: Call) -> Response:
         given = _json(call.body)
-        account = self._account(str(given.get("account"))) if isinstance(given, dict) else None
+        account = self.kept.account(str(given.get("account"))) if isinstance(given, dict) else None
         try:
             match _id(call):
                 case "open" if account is not None:
@@ -202,9 +199,11 @@ class Wechat(World):
                     old, new = given.get("replace", ("", ""))
                     if old:
                         draft.articles[0]["content"] = str(draft.articles[0]["content"]).replace(old, new)
+                    self.kept.draft(account, str(given.get("media_id")))
                     call.did("opened_in_console", str(given.get("media_id")))
                 case "delete" | "ban" as act if account is not None:
                     account.article(given.get("article_id")).status = 5 if act == "delete" else 6
+                    self.kept.article(account, str(given.get("article_id")))
                     call.did("removed_in_console", str(given.get("article_id")))
                 case _:
                     return Response(status_code=404)

@@ -1,7 +1,7 @@
 """What the sandbox's WeChat knows of one account: tokens, quotas, pictures, drafts, jobs, articles.
 
-No HTTP here. Times are seconds UTC as floats, from the caller. State lives in memory: a restarted
-sandbox is an empty account.
+No HTTP here. Times are seconds UTC as floats, from the caller. What of it outlives a restart is in
+`channels.sandbox.wechat_shelf`.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ class Article:
 class Job:
     media_id: str
     articles: list[dict[str, Any]]
+    at: float  # of its submission
     status: int = 1
     article_id: str = ""
 
@@ -165,13 +166,13 @@ class Account:
         draft.touched, draft.updated = True, max(int(now), draft.updated + 1)
         return draft
 
-    def submit(self, media_id: object) -> tuple[str, Job]:
+    def submit(self, media_id: object, now: float) -> tuple[str, Job]:
         """A job of its own for every submission, also of the same draft: there is no idempotency."""
         draft = self.draft(media_id)
         if draft.touched:
             raise Refused(53505, "please save the draft in mp.weixin.qq.com first")
         job_id = str(100_000_001 + len(self.jobs))
-        job = Job(str(media_id), [dict(article) for article in draft.articles])
+        job = Job(str(media_id), [dict(article) for article in draft.articles], now)
         self.jobs[job_id] = job
         return job_id, job
 

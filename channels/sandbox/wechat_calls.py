@@ -5,7 +5,6 @@ A function raises Refused for a business error; whatever it changed it says with
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -40,6 +39,7 @@ async def add_material(world: World, asked: Asked) -> dict[str, Any]:
         raise Refused(40009, "invalid image size")
     media_id = secrets.token_urlsafe(48)
     asked.account.materials[media_id] = world.keep(asked.account, content, media_type, name, asked.now)
+    world.kept.material(asked.account, media_id)
     asked.call.did("added_material", media_id, name=name)
     url = {"url": asked.account.materials[media_id].url} if kind == "image" else {}
     return {"media_id": media_id, **url}
@@ -59,6 +59,7 @@ async def del_material(world: World, asked: Asked) -> dict[str, Any]:
     media_id = str(asked.body().get("media_id"))
     if asked.account.materials.pop(media_id, None) is None:
         raise unknown_media()
+    world.kept.material(asked.account, media_id)
     asked.call.did("deleted_material", media_id)
     return OK
 
@@ -111,6 +112,7 @@ async def draft_add(world: World, asked: Asked) -> dict[str, Any]:
     articles = [_article(world, asked, article) for article in given]
     media_id = secrets.token_urlsafe(48)
     asked.account.drafts[media_id] = Draft(articles, int(asked.now))
+    world.kept.draft(asked.account, media_id)
     asked.call.did("drafted", media_id, content_source_url=articles[0]["content_source_url"])
     return {"media_id": media_id, "item": []}
 
@@ -129,6 +131,7 @@ async def draft_update(world: World, asked: Asked) -> dict[str, Any]:
         raise Refused(40114, "invalid index value")
     draft.articles[index] = _article(world, asked, body.get("articles"))
     draft.updated = max(int(asked.now), draft.updated)
+    world.kept.draft(asked.account, str(body.get("media_id")))
     asked.call.did("updated", str(body.get("media_id")))
     return OK
 
@@ -137,6 +140,7 @@ async def draft_delete(world: World, asked: Asked) -> dict[str, Any]:
     media_id = str(asked.body().get("media_id"))
     asked.account.draft(media_id)
     del asked.account.drafts[media_id]
+    world.kept.draft(asked.account, media_id)
     asked.call.did("deleted_draft", media_id)
     return OK
 
@@ -159,13 +163,11 @@ async def draft_count(world: World, asked: Asked) -> dict[str, Any]:
 async def submit(world: World, asked: Asked) -> dict[str, Any]:
     """Queued, nothing more; the same draft submitted twice is published twice."""
     account, call, knobs = asked.account, asked.call, world.sandbox.knobs
-    ref, job = account.submit(asked.body().get("media_id"))
+    ref, job = account.submit(asked.body().get("media_id"), asked.now)
+    world.kept.job(account, ref)
     knob = knobs.take("POST", call.request.url.path, account.name, "outcome")
     outcome = int(knob.parameters.get("status", 3)) if knob else 0
-    seconds = world.setting("latency", account, "ms", 150) / 1000
-    task = asyncio.create_task(world.work_off(account, ref, job, seconds, outcome))
-    world.running.add(task)
-    task.add_done_callback(world.running.discard)
+    world.begin(account, ref, job, outcome)
     call.did("submitted", ref, media_id=job.media_id, content_source_url=job.articles[0]["content_source_url"])
     number = bool(knobs.standing("publish_id_int", account.name))
     return {**OK, "publish_id": int(ref) if number else ref, "msg_data_id": str(int(ref) + 2_147_483_648)}
@@ -190,7 +192,7 @@ async def job_status(world: World, asked: Asked) -> dict[str, Any]:
 
 
 async def getarticle(world: World, asked: Asked) -> dict[str, Any]:
-    return {"news_item": _published(asked.account.article(asked.body().get("article_id")), {})}
+    return {"news_item": _published(_article_of(world, asked), {})}
 
 
 async def batchget(world: World, asked: Asked) -> dict[str, Any]:
@@ -207,19 +209,30 @@ async def batchget(world: World, asked: Asked) -> dict[str, Any]:
 async def delete(world: World, asked: Asked) -> dict[str, Any]:
     """`index` counts from 1; 0 or none deletes all. Repeating is harmless."""
     body = asked.body()
-    article, index = asked.account.article(body.get("article_id")), body.get("index", 0)
+    article, index = _article_of(world, asked), body.get("index", 0)
     gone = set(range(1, len(article.articles) + 1)) if not index else {int(index)}
     article.gone |= gone
     if len(article.gone) == len(article.articles):
         article.status = 5
-    asked.call.did("deleted", str(body.get("article_id")))
+    world.kept.article(asked.account, str(body.get("article_id")))
+    asked.call.did("deleted", str(body.get("article_id")), index=index, url=article.url)
     return OK
+
+
+def _article_of(world: World, asked: Asked) -> Article:
+    """The article that is asked about. Raises Refused."""
+    article = asked.account.article(asked.body().get("article_id"))
+    if article.status and world.sandbox.knobs.standing("forgets_deleted", asked.account.name):
+        raise Refused(53600, "invalid article_id")
+    return article
 
 
 async def quota(world: World, asked: Asked) -> dict[str, Any]:
     path = str(asked.body().get("cgi_path", "")).removeprefix("/cgi-bin/")
     daily = DAILY.get(path, DAILY_ELSE)
     used = asked.account.used_today(path, asked.now)
+    if world.sandbox.knobs.standing("uncounted", asked.account.name):
+        return dict(OK)
     return {**OK, "quota": {"daily_limit": daily, "used": used, "remain": daily - used}}
 
 

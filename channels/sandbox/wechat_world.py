@@ -12,7 +12,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from channels.sandbox.server import Call, Sandbox, now
-from channels.sandbox.wechat_books import Account, Article, Job, Picture, Refused
+from channels.sandbox.wechat_books import Account, Job, Picture, Refused
+from channels.sandbox.wechat_shelf import Keeper
 
 MEGABYTE = 1024 * 1024
 MAGIC = {
@@ -24,12 +25,18 @@ MAGIC = {
 
 
 class World:
-    """What the calls share: pictures and articles by the id in their address, running jobs, knobs."""
+    """What the calls share: accounts, pictures and articles by the id in their address, running jobs, knobs."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self.pictures: dict[str, tuple[Account, Picture]] = {}
-        self.public: dict[str, tuple[Account, Article]] = {}
+        self.kept = Keeper(sandbox.shelf)
+        self.accounts, self.pictures, self.public = self.kept.accounts, self.kept.pictures, self.kept.public
+        self._interrupted = [
+            (account, ref, job)
+            for account in self.accounts.values()
+            for ref, job in account.jobs.items()
+            if job.status == 1
+        ]
         self.running: set[asyncio.Task[None]] = set()
 
     def setting(self, knob: str, account: Account, name: str, usual: float) -> float:
@@ -41,8 +48,21 @@ class World:
         """Store a picture where anybody who knows its address can read it."""
         ref = secrets.token_urlsafe(24)
         picture = Picture(content, media_type, name, at, f"{self.sandbox.address}/mmbiz/{ref}/0")
-        self.pictures[ref] = (account, picture)
+        self.kept.picture(account, picture)
         return picture
+
+    def begin(self, account: Account, ref: str, job: Job, outcome: int) -> None:
+        """Work it off while others are served."""
+        seconds = self.setting("latency", account, "ms", 150) / 1000
+        task = asyncio.create_task(self.work_off(account, ref, job, seconds, outcome))
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+
+    def resume(self) -> None:
+        """Take up the jobs that a restart interrupted. Any number of times."""
+        while self._interrupted:
+            account, ref, job = self._interrupted.pop()
+            self.begin(account, ref, job, 0)
 
     async def work_off(self, account: Account, ref: str, job: Job, seconds: float, outcome: int) -> None:
         """One publishing job. Its own line in the record tells when its article became public."""
@@ -51,7 +71,6 @@ class World:
         article = None
         if outcome == 0:
             article = account.publish(job, at, self.sandbox.address)
-            self.public[article.url.rsplit("/", 1)[1]] = (account, article)
         else:
             job.status = outcome
         told = {
@@ -75,6 +94,8 @@ class World:
                 "detail": told,
             }
         )
+        # After the record: a restart in between works the job off once more, and tells of it twice, not never.
+        self.kept.job(account, ref)
         if article:
             article.recorded.set()  # readers wait for it: who sees the article finds it in the record
 

@@ -10,8 +10,8 @@ import typer
 from sync.cli.lookup import found
 from sync.cli.output import Json, Limit, document, group, labelled, out, say, show_list, show_pairs, when, wired, word
 from sync.clock import iso
-from sync.engine.submit import described
-from sync.engine.submit import submit as submit_file
+from sync.content.source import ENDINGS, read
+from sync.engine.submit import accept, described
 from sync.store import items
 
 item = group("稿件 items and their editions")
@@ -23,16 +23,22 @@ def register(app: typer.Typer) -> None:
 
 @item.command("add")
 def add(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="a .md or .html file with front matter")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=f"a file: {', '.join(ENDINGS)}")],
     json: Json = False,
 ) -> None:
-    """Read a file with front matter, and keep it as an item. The same content again is the same item."""
+    """Read a file, and keep it as an item. The same content again is the same item.
+
+    Markdown or HTML with front matter, a Word document, or IPTC ninjs."""
     ctx = wired()
-    frozen = submit_file(ctx, file)
+    draft = read(file, ctx.clock.now())
+    frozen = accept(ctx, draft)
     if json:
-        document(described(frozen, ctx.clock.now()))
+        notes = [{"where": note.where, "message": note.message, "fatal": note.fatal} for note in draft.notes]
+        document({**described(frozen, ctx.clock.now()), "problems": notes})
     else:
         say(f"✓ {frozen.item}  {frozen.title}")
+        for note in draft.notes:
+            say(f"  ! {note.message}")
 
 
 @item.command("list")

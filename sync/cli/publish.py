@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +31,7 @@ from sync.engine import report
 from sync.engine.context import Context
 from sync.engine.plan import Order, planned_before
 from sync.engine.plan import plan as plan_order
+from sync.flow import R
 from sync.model import Align, BadInput, Policy
 
 PATIENCE = 0.5  # seconds a missing worker is given to come up
@@ -44,31 +46,39 @@ Wait = Annotated[
 ]
 
 
+Outlets = Annotated[str | None, typer.Option("--outlets", metavar="A,B", help="where to")]
+Group = Annotated[str | None, typer.Option(metavar="GROUP", help="a group of outlets")]
+At = Annotated[str | None, typer.Option("--at", metavar="ISO8601|now", help="the instant, with its offset")]
+Deciding = Annotated[Policy, typer.Option("--policy", help="which outlets must be ready")]
+Aligning = Annotated[
+    Align, typer.Option("--align", help="aligned: slow outlets start earlier, by what was learned of them")
+]
+Again = Annotated[bool, typer.Option("--again", help="although it is there already")]
+RequestId = Annotated[
+    str | None, typer.Option("--request-id", metavar="ID", help="a repeated command returns the first result")
+]
+
+
 def register(app: typer.Typer) -> None:
     app.command("publish")(publish)
 
 
 def publish(
     sources: Annotated[list[str], typer.Argument(metavar="FILE|ITEM…", help="files or item ids")],
-    outlets_: Annotated[str | None, typer.Option("--outlets", metavar="A,B", help="where to")] = None,
-    group: Annotated[str | None, typer.Option(metavar="GROUP", help="a group of outlets")] = None,
-    at: Annotated[str | None, typer.Option("--at", metavar="ISO8601|now", help="the instant, with its offset")] = None,
-    policy: Annotated[Policy, typer.Option(help="which outlets must be ready")] = Policy.REQUIRED,
-    align: Annotated[Align, typer.Option(help="what happens at the instant")] = Align.NOT_BEFORE,
+    outlets_: Outlets = None,
+    group: Group = None,
+    at: At = None,
+    policy: Deciding = Policy.REQUIRED,
+    align: Aligning = Align.NOT_BEFORE,
     wait: Wait = None,
-    again: Annotated[bool, typer.Option("--again", help="although it is there already")] = False,
-    request_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="a repeated command returns the first result")
-    ] = None,
+    again: Again = False,
+    request_id: RequestId = None,
     json: Json = False,
 ) -> None:
     """Publish once: every outlet, one instant. 一次发布，处处同时。"""
-    for option, value in (("--outlets", outlets_), ("--group", group), ("--request-id", request_id)):
-        if value is not None and not value.strip(" ,"):
-            raise BadInput(option, "it is empty", "name something, or leave the option out")
+    refuse_empty(("--outlets", outlets_), ("--group", group), ("--request-id", request_id))
     ctx = wired()
-    names = tuple(one.strip() for one in (outlets_ or "").split(",") if one.strip())
-    order = Order(tuple(sources), names, group, at, policy, align, again, request_id)
+    order = Order(tuple(sources), names_of(outlets_), group, at, policy, align, again, request_id)
     release_id = planned_before(ctx, order)
     if release_id is None:
         need_workers(ctx)
@@ -76,10 +86,22 @@ def publish(
     follow(ctx, release_id, wait, json)
 
 
-def need_workers(ctx: Context) -> None:
+def refuse_empty(*given: tuple[str, str | None]) -> None:
+    """Raises BadInput for an option that was given nothing."""
+    for option, value in given:
+        if value is not None and not value.strip(" ,"):
+            raise BadInput(option, "it is empty", "name something, or leave the option out")
+
+
+def names_of(given: str | None) -> tuple[str, ...]:
+    """The outlets that `--outlets A,B` names."""
+    return tuple(one.strip() for one in (given or "").split(",") if one.strip())
+
+
+def need_workers(ctx: Context, lanes: Sequence[str] = ("prepare", "release")) -> None:
     """Raises BadInput unless both lanes have a living worker: a plan that nobody carries out helps nobody."""
     nap, ends = threading.Event(), ctx.clock.boottime() + PATIENCE
-    while missing := [lane for lane in ("prepare", "release") if not ctx.lock.living(lane)]:
+    while missing := [lane for lane in lanes if not ctx.lock.living(lane)]:
         if ctx.clock.boottime() > ends:
             lanes = " and no ".join(f"{lane} worker" for lane in missing)
             mend = f"start `tongfa up`, or `tongfa worker --lane {missing[0]}`; nothing was planned"
@@ -87,11 +109,13 @@ def need_workers(ctx: Context) -> None:
         nap.wait(0.05)
 
 
-def follow(ctx: Context, release_id: str, wait: float | None, json: bool) -> None:
-    """Print the release now, or, waiting, once nothing more will come of it; exits with its code."""
+def follow(ctx: Context, release_id: str, wait: float | None, json: bool, *, withdrawing: bool = False) -> None:
+    """Print the release now, or, waiting, once nothing more will come of it; exits with its code.
+
+    `withdrawing`: a release that was cancelled before it went out is what was asked for."""
     try:
         told = look(ctx, release_id) if wait is None else watch(ctx, release_id, wait)
-        code = 0 if wait is None else report.exit_code(told)
+        code = 0 if wait is None or (withdrawing and told["state"] == R.CANCELLED) else report.exit_code(told)
     except KeyboardInterrupt:
         tell(f"release {release_id} goes on; `tongfa release show {release_id} --wait` follows it again")
         told, code = look(ctx, release_id), INTERRUPTED

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sync.bootstrap import create_home, sandbox_address, sandbox_home, sandbox_of
+from sync.bootstrap import create_home, ownership, sandbox_address, sandbox_of
 from sync.cli.output import Json, document, say, settings, tell, wired
 from sync.cli.publish import show_report, watch
 from sync.clock import SystemClock
@@ -21,8 +21,8 @@ from sync.engine.context import Context
 from sync.engine.doctor import findings
 from sync.engine.plan import Order, plan
 from sync.model import BadInput
-from sync.ownership import ProcessLock
-from sync.programs import ROOT, sandboxes, worker_argv, workers
+from sync.ownership import Ownership
+from sync.programs import ARENAS, ROOT, sandboxes, worker_argv, workers
 from sync.settings import Settings
 from sync.store import outlets
 from sync.supervise import Supervisor
@@ -69,21 +69,20 @@ def up(
     if host not in ("127.0.0.1", "localhost"):
         raise BadInput("--host", "the preview of sandbox pages is served on this machine only", "leave --host out")
     read = settings()
-    _refuse_second(ProcessLock(read.home / "workers", SUPERVISOR))
+    _refuse_second(ownership(read, SUPERVISOR))
     _refuse_taken(port)
     create_home(read, SystemClock())
     ctx = wired(SUPERVISOR)
     with ctx.store.read() as connection:
         kinds = {sandbox_of(row.kind) for row in outlets.every(connection) if not row.live}
     with _alone(ctx), Supervisor() as supervisor:
-        for program in sandboxes(read, sorted(kinds | {"pages"}), {"pages": port}):
+        here = [server for server in sorted(kinds | {"pages"}) if read.sandbox_url(server) is None]
+        for program in sandboxes(read, here, {"pages": port}):
             supervisor.add(program)
         for program in workers(read) if worker else []:
             supervisor.add(program)
         supervisor.start()
-        addresses = {
-            server: sandbox_address(sandbox_home(read, server), server) for server in sorted(kinds | {"pages"})
-        }
+        addresses = {server: sandbox_address(read, server, server) for server in sorted(kinds | {"pages"})}
         if json:
             document({"home": str(read.home), "pid": os.getpid(), "workers": worker, "sandboxes": addresses})
         for server, address in addresses.items():
@@ -94,17 +93,34 @@ def up(
 
 def worker(
     lane: Annotated[Lane, typer.Option(help="prepare (also reads back) or release")],
+    check: Annotated[
+        bool, typer.Option("--check", help="run nothing: exit code 7 unless one lives on this host")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Run one worker process in the foreground; what it says goes to stderr."""
     ctx = wired()
-    environment = {**os.environ, **ctx.settings.environment(), "WORKER_LANE": lane.value}
-    argv = worker_argv(ctx.settings, lane.value)
+    if check:
+        _check_worker(ctx, lane, json)
+        return
+    environment = {**os.environ, **ctx.settings.environment(), "WORKER_LANE": lane.value, **ARENAS}
+    argv = worker_argv(ctx.settings, lane.value, f"{lane.value}-{os.getpid()}")
     if json:
         document({"home": str(ctx.settings.home), "pid": os.getpid(), "lane": lane.value})
     os.chdir(ROOT)
     os.dup2(2, 1)
     os.execve(argv[0], argv, environment)  # noqa: S606 - the interpreter that runs this very command
+
+
+def _check_worker(ctx: Context, lane: Lane, json: bool) -> None:
+    pids = [one.pid for one in ctx.lock.living(lane.value) if one.host == socket.gethostname()]
+    if json:
+        document({"lane": lane.value, "pids": pids})
+    elif pids:
+        say(f"✓ {lane.value}: {', '.join(map(str, pids))}")
+    if not pids:
+        tell(f"no {lane.value} worker lives on this host")
+        raise SystemExit(FINDINGS)
 
 
 def demo(
@@ -147,7 +163,7 @@ def _alone(ctx: Context) -> Iterator[None]:
         ctx.lock.release()
 
 
-def _refuse_second(lock: ProcessLock, mine: str = "") -> None:
+def _refuse_second(lock: Ownership, mine: str = "") -> None:
     others = [one for one in lock.living(SUPERVISOR) if one.name != mine]
     if others:
         mend = "end that one first, or set TONGFA_HOME to another folder"
@@ -183,7 +199,7 @@ def _demo_outlets(ctx: Context) -> None:
 
 
 def _show_addresses(read: Settings) -> None:
-    pages = sandbox_address(sandbox_home(read, "pages"), "demo-site")
+    pages = sandbox_address(read, "pages", "demo-site")
     tell("look at:")
     tell(f"  website  {pages}/demo-site/")
     tell(f"  gazette  {pages}/demo-gazette/")

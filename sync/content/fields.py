@@ -60,7 +60,7 @@ KEYS: dict[str, tuple[str, Shape]] = {
     "release_at": ("发布时刻", Shape.MOMENT),
     "embargo": ("禁发期", Shape.MOMENT),
 }
-_ALIASES = {alias: key for key, (alias, _) in KEYS.items()}
+ALIASES = {alias: key for key, (alias, _) in KEYS.items()}
 _ALWAYS_LISTS = frozenset({"keywords", "topics", "outlets"})
 _FREE_TEXT = frozenset({"title", "subtitle", "summary"})  # where a "#" is hardly ever meant as a comment
 
@@ -118,10 +118,10 @@ def read(block: Block, where: str, now: int) -> Fields:
 
 
 def _key(entry: Entry, place: str) -> str:
-    key = _ALIASES.get(entry.key, entry.key)
+    key = ALIASES.get(entry.key, entry.key)
     if key in KEYS:
         return key
-    near = difflib.get_close_matches(entry.key.lower(), [*KEYS, *_ALIASES], n=1, cutoff=0.0)[0]
+    near = difflib.get_close_matches(entry.key.lower(), [*KEYS, *ALIASES], n=1, cutoff=0.0)[0]
     raise BadInput(place, f"there is no key `{entry.key}`", f"the nearest is `{near}`; correct it, or remove the line")
 
 

@@ -1,4 +1,7 @@
-"""The files beside an item: pictures, cover and attachments, read once, never from outside its folder."""
+"""The files of an item: pictures, cover and attachments beside it, never from outside its folder, or inside its file.
+
+Each is read once. Pictures are decoded in a confined process, and kept without what they tell of their making.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
+from sync import confine
 from sync.content import attachment, picture
 from sync.model import Asset, AssetRole, BadInput, sha256
 
@@ -38,6 +42,7 @@ class Folder:
         self._pictures: dict[Path, str] = {}  # media type, of what is known to be a picture
         self._alts: dict[Path, str] = {}
         self._in_body: list[Path] = []
+        self._embedded: dict[str, Path] = {}
         self._listed: dict[tuple[AssetRole, Path], Listed] = {}
 
     def add(self, listed: Listed) -> None:
@@ -47,19 +52,30 @@ class Folder:
         if (listed.role, real) in self._listed:
             raise BadInput(listed.where, f'"{listed.path}" is listed twice', "remove one")
         if listed.role is AssetRole.ATTACHMENT:
-            attachment.inspect(self._content[real], listed.path, listed.where)
+            media_type = attachment.inspect(self._content[real], listed.path, listed.where)
+            if media_type in picture.STRIPPED and real not in self._pictures:
+                self._examine(real, "strip", listed.where)
         else:
             self._inspect(real, listed.where)
         self._listed[listed.role, real] = listed
         if listed.role is AssetRole.IMAGE and listed.alt:
             self._alts[real] = listed.alt
 
+    def embed(self, name: str, content: bytes) -> None:
+        """A picture from inside the item's file, called `name` in its text. Raises BadInput for the limits."""
+        real = Path("inside") / name  # relative, so it is no file's
+        self._keep(real, content, name)
+        self._embedded[name] = real
+
     def picture(self, address: str, alt: str, where: str) -> tuple[str, str]:
         """A picture of the body; its alt text is the one written there, else the one in `images`."""
         path = unquote(address)
-        real = self._read(path, picture.MAX_BYTES, where)
+        real = self._embedded.get(path) or self._read(path, picture.MAX_BYTES, where)
         self._inspect(real, where)
         alt = alt or self._alts.get(real, "")
+        if not alt and path in self._embedded:
+            mend = "say what it shows: select it, then Edit Alt Text (编辑替代文字)"
+            raise BadInput(where, f'the picture "{path}" has no alt text', mend)
         if not alt:
             mend = f'say what it shows: ![what it shows]({address}), or alt="what it shows" in HTML'
             raise BadInput(where, f'the picture "{path}" has no alt text', mend)
@@ -115,7 +131,19 @@ class Folder:
 
     def _inspect(self, real: Path, where: str) -> None:
         if real not in self._pictures:
-            self._pictures[real] = picture.inspect(self._content[real], where)[0]
+            self._pictures[real] = str(self._examine(real, "examine", where)["media_type"])
+
+    def _examine(self, real: Path, act: str, where: str) -> dict[str, str]:
+        """Have a picture examined or stripped elsewhere; from then on its content is what came back."""
+        try:
+            told, made = confine.run(f"sync.content.picture:{act}", {"where": where}, [self._content[real]])
+        except confine.Failed as failed:
+            raise failed.refusal(where) from None
+        if "refused" in told:
+            raise BadInput(*told["refused"])
+        if made:
+            self._content[real] = made[0]
+        return dict(told)
 
     def _inside(self, path: str, where: str) -> Path:
         """The true place of a file. Raises BadInput unless it is a file in the item's folder."""
@@ -140,16 +168,18 @@ class Folder:
         """Read a file once. Raises BadInput when it is no such file, or one of the limits is passed."""
         real = self._inside(path, where)
         if real not in self._content or len(self._content[real]) > limit:
-            content = _bytes(real, path, limit, where)
-            self._total += len(content)
-            if self._total > MAX_TOTAL_BYTES or len(self._content) >= MAX_FILES:
-                raise BadInput(
-                    where,
-                    f"the files of the item are more than {MAX_TOTAL_BYTES // 1024 // 1024} MiB or {MAX_FILES} in all",
-                    "publish fewer or smaller ones",
-                )
-            self._content[real] = content
+            self._keep(real, _bytes(real, path, limit, where), where)
         return real
+
+    def _keep(self, real: Path, content: bytes, where: str) -> None:
+        self._total += len(content)
+        if self._total > MAX_TOTAL_BYTES or len(self._content) >= MAX_FILES:
+            raise BadInput(
+                where,
+                f"the files of the item are more than {MAX_TOTAL_BYTES // 1024 // 1024} MiB or {MAX_FILES} in all",
+                "publish fewer or smaller ones",
+            )
+        self._content[real] = content
 
 
 def _bytes(real: Path, path: str, limit: int, where: str) -> bytes:

@@ -43,6 +43,18 @@ class Block:
         return self.first_line + int(node.start_mark.line)
 
 
+def entry(key: str, value: str | list[str], line: int = 1) -> Entry:
+    """An entry that stands in no front matter; in a block with `first_line=0` its line is `line`."""
+    return Entry(key, _node(value, line), line)
+
+
+def _node(value: str | list[str], line: int) -> yaml.Node:
+    mark = yaml.Mark("", 0, line, 0, None, 0)
+    if isinstance(value, str):
+        return yaml.ScalarNode("tag:yaml.org,2002:str", value, mark, mark, '"')
+    return yaml.SequenceNode("tag:yaml.org,2002:seq", [_node(part, line) for part in value], mark, mark)
+
+
 def split(text: str, where: str) -> Block:
     """Take the block off; a file without one has no entries. Raises BadInput for what is not YAML."""
     lines = text.split("\n")

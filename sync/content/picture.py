@@ -5,9 +5,12 @@ from __future__ import annotations
 import struct
 import zlib
 from io import BytesIO
+from typing import Any
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from sync.confine import Answer, Ask
+from sync.content.strip import stripped
 from sync.model import BadInput
 
 MAX_BYTES = 20 * 1024 * 1024
@@ -16,6 +19,7 @@ MAX_ANIMATED_PIXELS = 4 * MAX_PIXELS  # all frames together
 MAX_FRAMES = 1_000
 
 _MEDIA_TYPES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp"}
+STRIPPED = frozenset(_MEDIA_TYPES.values())  # what `strip` knows
 _END = {"image/png": b"IEND\xaeB`\x82", "image/gif": b";"}  # Pillow is content without these
 
 # What Pillow's four decoders raise for broken bytes; MPO (two JPEGs in one, from telephones) comes with JPEG.
@@ -24,6 +28,36 @@ _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _MEND_FORMAT = "save it as JPEG or PNG"
 _MEND_BROKEN = "open it in a picture program and save it again, or fetch the original once more"
+
+
+def examine(value: Any, parts: list[bytes], ask: Ask) -> Answer:
+    """For a confined process: the picture's `media_type`, and its bytes without metadata if it had any.
+
+    What is decoded here, to the last frame, is what will be published.
+    """
+    return _answer(parts[0], value["where"], decode=True)
+
+
+def strip(value: Any, parts: list[bytes], ask: Ask) -> Answer:
+    """For a confined process: an attached picture without metadata, not decoded."""
+    return _answer(parts[0], value["where"], decode=False)
+
+
+def _answer(content: bytes, where: str, *, decode: bool) -> Answer:
+    try:
+        bare = content if decode and len(content) > MAX_BYTES else cleaned(content, where)
+        told = {"media_type": inspect(bare, where)[0]} if decode else {}
+    except BadInput as refusal:
+        return {"refused": [refusal.where, refusal.message, refusal.mend]}, []
+    return told, [] if bare == content else [bare]
+
+
+def cleaned(content: bytes, where: str) -> bytes:
+    """The picture without metadata. Raises BadInput for a broken file."""
+    try:
+        return stripped(content)
+    except ValueError as broken:
+        raise BadInput(where, f"the picture is damaged or incomplete ({broken})", _MEND_BROKEN) from None
 
 
 def inspect(content: bytes, where: str) -> tuple[str, int, int]:

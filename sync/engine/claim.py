@@ -8,7 +8,7 @@ that was frozen and overtaken finds out, and writes nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,7 +21,7 @@ from sync.engine.context import Context
 from sync.engine.evidence import clock_evidence
 from sync.flow import RE, D, E, R
 from sync.model import Problem
-from sync.store import deliveries, outlets, releases
+from sync.store import copies, deliveries, outlets, releases
 from sync.store.deliveries import Superseded
 from sync.store.tables import Record
 
@@ -37,10 +37,18 @@ class Changed(Exception):
         self.delivery = delivery
 
 
+class NotYet(Exception):
+    """Another process is still arming a required outlet of this release. Nothing was committed."""
+
+
 class Claim:
-    def __init__(self, ctx: Context, release_id: str) -> None:
-        self._ctx, self.id = ctx, release_id
+    """A shard of one release: the deliveries among `among` that are prepared and due (None: all of the release)."""
+
+    def __init__(self, ctx: Context, release_id: str, among: Collection[str] | None = None) -> None:
+        self._ctx, self.id, self._among = ctx, release_id, among
         self.rows: dict[str, Record] = {}
+        self.alone = True  # no other process has a shard of it
+        self.earliest = 0  # µs before the instant at which the first of all its shots leaves
         self.committed = False  # the release was committed before: these deliveries follow alone, late
         self.release_at: int | None = None  # µs UTC; None: as soon as everything is armed
         self._answers: list[tuple[str, object, int | None]] = []
@@ -52,37 +60,71 @@ class Claim:
         with ctx.store.write() as connection:
             joined, now = releases.get(connection, self.id), ctx.store.now(connection)
             rows = deliveries.of_release(connection, self.id)
-            free = [row for row in rows if _is_due(row, now)]
+            mine = [row for row in rows if self._among is None or row.id in self._among]
+            free = [row for row in mine if _is_due(row, now)]
             if joined.state not in (R.READY, R.COMMITTED) or not free:
                 return False
             self.committed = joined.state == R.COMMITTED
             if not self.committed and _too_late(joined, now):
                 return False  # whoever looks after doubt is about to hold it
+            newer = [one for one in free if copies.newer(connection, one.item, one.revision) is not None]
+            if newer:
+                self._overtaken(connection, joined, newer, now)
+                return False
             if not self.committed:
-                # What commits the release must hold everything required: an optional outlet that is ready
-                # later would otherwise commit it while somebody is still trying to arm a required one.
-                free = [row for row in rows if _is_free(row)]
-                if any(row.required and row not in free for row in rows):
+                free = [row for row in mine if _is_free(row)]
+                # Whoever holds a required one will arm it, and nothing is committed before (see `commit`).
+                if any(row.required and row.owner is None and not _is_free(row) for row in _going(rows)):
                     return False
+            ids = {row.id for row in free}
+            others = [row for row in _going(rows) if row.id not in ids]
+            self.alone = not any(row.required or row.state == D.PREPARED for row in others)
+            self.earliest = max(row.ahead for row in rows)
             ahead = joined.release_at is not None and joined.release_at > now
             self.release_at = joined.release_at if ahead and not self.committed else None
             for row in free:
-                owned = {"owner": ctx.owner, "worker": ctx.actor, "epoch": row.epoch + 1}
+                owned = {"owner": ctx.owner, "worker": ctx.actor, "epoch": row.epoch + 1, "armed_at": None}
                 self.rows[row.id] = deliveries.note(connection, row, **owned)
         ctx.held.add(self.rows)
         return True
 
-    def commit(self, armed: Collection[str]) -> int:
-        """The point of no return, in one transaction: the release committed, every armed delivery in flight.
+    def _overtaken(self, connection: Connection, joined: Record, rows: Sequence[Record], now: int) -> None:
+        """A later revision is public: these must not appear beside it, nor take its place."""
+        ctx = self._ctx
+        why = f"item {rows[0].item} was corrected: a later revision than {rows[0].revision} is public"
+        if joined.state == R.READY:
+            held = {"why": why, "overdue_at": None}
+            releases.move(connection, joined, RE.HELD, at=now, actor=ctx.actor, detail={"why": why}, **held)
+        else:
+            for row in rows:
+                deliveries.note(connection, row, stopped=True)
+        outcome.settle(ctx, connection, self.id)
 
-        Returns the instant of the shots (µs UTC). Raises IllegalMove or Superseded when the release was
-        held, cancelled or taken over meanwhile, Changed when an outlet is not what was armed any more,
-        TryLater when it is too late or the clocks cannot be trusted: then nothing was committed. Dying
-        after it: the deliveries are in flight under a dead owner, and are probed.
+    def tell_armed(self, armed: Collection[str]) -> None:
+        """Let the processes that have the other shards know; alone, nobody needs to. Raises Superseded."""
+        if self.alone:
+            return
+        with self._ctx.store.write() as connection:
+            now = self._ctx.store.now(connection)
+            told = {one: deliveries.note(connection, self.rows[one], armed_at=now) for one in armed}
+        self.rows.update(told)
+
+    def commit(self, armed: Collection[str]) -> dict[str, int]:
+        """The point of no return, in one transaction: the release committed, every armed delivery in flight,
+        also those that other processes armed.
+
+        Returns the instant of each of our shots (µs UTC). Raises NotYet while another process arms what is
+        required; IllegalMove or Superseded when the release was held, cancelled or taken over meanwhile;
+        Changed when an outlet is not what was armed any more; TryLater when it is too late or the clocks
+        cannot be trusted: then nothing was committed. Dying after it: the deliveries are in flight under a
+        dead owner, and are probed.
         """
         ctx = self._ctx
         with ctx.store.write() as connection:
             joined, now = releases.get(connection, self.id), ctx.store.now(connection)
+            if joined.state == R.COMMITTED and not self.committed:
+                return self._committed_elsewhere(connection, joined, armed, now)
+            others = [] if self.alone or self.committed else self._others(connection)
             if joined.state == R.READY and _too_late(joined, now):  # the machine slept since it was armed
                 raise TryLater(f"not sent by {iso(joined.overdue_at)}, the end of its late limit")
             public = False
@@ -91,26 +133,59 @@ class Claim:
                 public |= joined.live and not outlet.private_network
                 if outlet.generation != row.generation:
                     raise Changed(row.id, row.outlet)
-            evidence = clock_evidence(ctx, now, public=public)
-            fire_at = now + ctx.settings.lead_ms * MILLISECOND if self.release_at is None else max(self.release_at, now)
+            evidence: dict[str, str | int] = clock_evidence(ctx, now, public=public)
+            instant = now + ctx.settings.lead_ms * MILLISECOND + self.earliest
+            if self.release_at is not None:
+                instant = self.release_at
             if joined.state != R.COMMITTED:
-                release_at = joined.release_at if joined.release_at is not None else fire_at
-                told = {"release_at": iso(release_at), "fire_at": iso(fire_at), "clock": evidence}
+                release_at = joined.release_at if joined.release_at is not None else instant
+                told = {"release_at": iso(release_at), "fire_at": iso(max(instant, now)), "clock": evidence}
+                evidence |= {"instant_us": instant}
                 values = {"release_at": release_at, "committed_at": now, "evidence": evidence, "overdue_at": None}
                 releases.move(connection, joined, RE.COMMITTED, at=now, actor=ctx.actor, detail=told, **values)
-            watch_from = max(now, fire_at - WATCHERS_LEAD)
-            moved = {}
-            for one in armed:
-                row = self.rows[one]
-                told = {"worker": ctx.actor, "attempt": row.attempts + 1, "fire_at": iso(fire_at)}
-                values = {"fire_at": fire_at, "attempts": row.attempts + 1, "duty": "verify", "due_at": watch_from}
-                moved[one] = deliveries.move(
-                    connection, row, E.RELEASE_BEGUN, at=now, actor=ctx.actor, detail=told, **values
-                )
+            moved = {one: self._begin(connection, self.rows[one], instant, now) for one in armed}
+            for row in others:
+                self._begin(connection, row, instant, now)
             given = self._give_back(connection, [one for one in self.rows if one not in armed])
         self.rows.update(moved)  # only now: a transaction that failed moved nothing
         self._drop(given)
-        return fire_at
+        return {one: row.fire_at for one, row in moved.items()}
+
+    def _others(self, connection: Connection) -> list[Record]:
+        """What other processes have armed. Raises NotYet when a required one is not, or its owner is dead."""
+        rows = [row for row in deliveries.of_release(connection, self.id) if row.id not in self.rows]
+        ready = [row for row in rows if row.state == D.PREPARED and row.owner is not None and row.armed_at is not None]
+        ready = [row for row in ready if not self._ctx.lock.is_dead(row.owner)]
+        for row in _going(rows):
+            if row.required and row not in ready:
+                raise NotYet(f"{row.outlet}: nobody has it armed")
+        return ready
+
+    def _committed_elsewhere(
+        self, connection: Connection, joined: Record, armed: Collection[str], now: int
+    ) -> dict[str, int]:
+        """Another process's commit took our shots with it; what we had not announced follows at the same instant."""
+        fresh = {row.id: row for row in deliveries.some(connection, list(self.rows)) if row.owner == self._ctx.owner}
+        instant = joined.evidence["instant_us"]
+        moved = {}
+        for one in armed:
+            row = fresh.get(one)
+            if row is not None and row.epoch == self.rows[one].epoch and row.state == D.RELEASING:
+                moved[one] = row
+            elif row is not None and row.epoch == self.rows[one].epoch and row.state == D.PREPARED:
+                moved[one] = self._begin(connection, row, max(instant, now + MILLISECOND), now)
+        given = self._give_back(connection, [one for one in self.rows if one not in moved])
+        self.rows.update(moved)
+        self._drop(given)
+        return {one: row.fire_at for one, row in moved.items()}
+
+    def _begin(self, connection: Connection, row: Record, instant: int, now: int) -> Record:
+        """In flight; the readers are called together a little before its instant."""
+        fire_at = max(instant - row.ahead, now)
+        told = {"worker": row.worker, "attempt": row.attempts + 1, "fire_at": iso(fire_at)}
+        watch_from = max(now, fire_at - WATCHERS_LEAD)
+        values = {"fire_at": fire_at, "attempts": row.attempts + 1, "duty": "verify", "due_at": watch_from}
+        return deliveries.move(connection, row, E.RELEASE_BEGUN, at=now, actor=self._ctx.actor, detail=told, **values)
 
     def still_ours(self) -> set[str]:
         """Read once more, just before the instant: which deliveries are in flight by us and nobody else."""
@@ -200,6 +275,11 @@ class Claim:
 
 def _too_late(joined: Record, now: int) -> bool:
     return joined.overdue_at is not None and joined.overdue_at <= now
+
+
+def _going(rows: Sequence[Record]) -> list[Record]:
+    """Without those that a person gave up."""
+    return [row for row in rows if row.state != D.CANCELLED]
 
 
 def _is_free(row: Record) -> bool:

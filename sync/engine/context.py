@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 from sync.clock import Clock
 from sync.contract import Accepted, Channel, Prepared, Receipt
 from sync.model import Asset, AssetRole, Rendition, Token
-from sync.ownership import ProcessLock
+from sync.ownership import Ownership
 from sync.settings import Settings
-from sync.store.assets import Assets
+from sync.store.assets import AssetStore
 from sync.store.session import Store
 from sync.store.tables import Record
 
@@ -63,13 +63,13 @@ class Context:
     """One process's wiring, made in `sync.bootstrap`. `actor` is who entries name: a person or this worker."""
 
     store: Store
-    assets: Assets
+    assets: AssetStore
     settings: Settings
     clock: Clock
     kind: Callable[[str], type[Channel]]
     channel: Callable[[Record], Channel]
     ring: Callable[[str], None]
-    lock: ProcessLock
+    lock: Ownership
     actor: str
     held: Held = field(default_factory=Held)
 
@@ -131,6 +131,11 @@ def prepared(row: Record) -> Prepared | None:
 
 def accepted(row: Record) -> Accepted | None:
     return None if row.accepted is None else Accepted(**row.accepted)
+
+
+def replaced(row: Record) -> Receipt | None:
+    """The public copy that this delivery changes in place."""
+    return None if row.replaces is None else Receipt(**row.replaces)
 
 
 def receipt(row: Record) -> Receipt | None:

@@ -14,11 +14,16 @@ from sync.engine.context import Context, dump
 from sync.engine.report import next_of_delivery, next_of_release
 from sync.flow import ENDED, RE, D, E, IllegalMove, R
 from sync.model import BadInput
-from sync.store import deliveries, outlets, releases
+from sync.store import copies, deliveries, outlets, releases
 from sync.store.outlets import Unknown
 from sync.store.tables import Record, delivery
 
-FOUND = {"public": E.SETTLED_PUBLIC, "hidden": E.SETTLED_HIDDEN, "nothing": E.SETTLED_NOTHING}
+# What a person found: what follows, and who looks next.
+FOUND: dict[str, tuple[E, str | None]] = {
+    "public": (E.SETTLED_PUBLIC, "verify"),
+    "hidden": (E.SETTLED_HIDDEN, "release"),
+    "nothing": (E.SETTLED_NOTHING, "prepare"),
+}
 
 
 def hold(ctx: Context, release_id: str) -> None:
@@ -41,6 +46,8 @@ def resume(ctx: Context, release_id: str) -> None:
         _move(ctx, connection, row, RE.RESUMED, why="", overdue_at=overdue_at)
         for one in deliveries.of_release(connection, release_id):
             due: dict[str, Any] = {"duty": "prepare", "due_at": now, "problems": []}
+            if row.action == "withdraw":
+                due |= {"duty": "withdraw", "due_at": max(now, row.release_at)}
             if one.state == D.FAILED:
                 deliveries.move(connection, one, E.RETRIED, at=now, actor=ctx.actor, attempts=0, **due)
             elif one.state in (D.PLANNED, D.RENDERED):
@@ -64,7 +71,21 @@ def retry(ctx: Context, delivery_id: str) -> None:
 
 
 def drop(ctx: Context, delivery_id: str) -> None:
-    """Give a failed delivery up: its release can then end without it."""
+    """Give a failed delivery up: its release can then go on, or end, without it.
+
+    Raises BadInput for the canonical outlet before the commit: the others' texts link to it."""
+    with ctx.store.read() as connection:
+        row = next(iter(deliveries.some(connection, [delivery_id])), None)
+        joined = releases.get(connection, row.release) if row is not None else None
+    if (
+        row is not None
+        and joined is not None
+        and row.state == D.FAILED
+        and joined.committed_at is None
+        and row.outlet == joined.canonical_outlet
+    ):
+        mend = f"mend it and resume, or `tongfa release cancel {joined.id}` and publish without {row.outlet}"
+        raise BadInput(f"delivery {delivery_id}", "the other outlets link to this one", mend)
     _decide(ctx, delivery_id, E.CANCELLED, duty=None)
 
 
@@ -80,8 +101,21 @@ def settle(ctx: Context, delivery_id: str, found: str, url: str | None) -> None:
             raise BadInput("--url", f"{url!r} is no address of a page", "paste it whole, beginning with https://")
         now = ctx.clock.now()
         values |= {"receipt": dump(Receipt("", url, now)), "released_at": now}
-    duty = {"public": "verify", "hidden": "release", "nothing": "prepare"}[found]
-    _decide(ctx, delivery_id, FOUND[found], duty=duty, detail={"found": found, "url": url}, **values)
+    event, duty = FOUND[found]
+    if _withdraws(ctx, delivery_id):
+        if found == "hidden":
+            raise BadInput(
+                "--found", "a withdrawal is unresolved", "say whether it is still public, or nothing is there"
+            )
+        values = {"problems": []}
+        event, duty = {"public": (E.STILL_PUBLIC, "withdraw"), "nothing": (E.SETTLED_GONE, None)}[found]
+    _decide(ctx, delivery_id, event, duty=duty, detail={"found": found, "url": url}, **values)
+
+
+def _withdraws(ctx: Context, delivery_id: str) -> bool:
+    with ctx.store.read() as connection:
+        row = next(iter(deliveries.some(connection, [delivery_id])), None)
+        return row is not None and releases.get(connection, row.release).action == "withdraw"
 
 
 def _decide(
@@ -102,7 +136,7 @@ def _decide(
             raise BadInput(f"delivery {delivery_id}", "there is no such delivery", mend) from None
         due = {"duty": duty, "due_at": now if duty else None}
         try:
-            deliveries.move(connection, row, event, at=now, actor=ctx.actor, detail=detail, **due, **values)
+            after = deliveries.move(connection, row, event, at=now, actor=ctx.actor, detail=detail, **due, **values)
         except IllegalMove:
             joined = releases.get(connection, row.release)
             needed = next_of_release(joined) or next_of_delivery(joined, row)
@@ -110,6 +144,11 @@ def _decide(
             what = {E.RETRIED: "retried", E.CANCELLED: "dropped"}.get(event, "settled")
             message = f"it is {row.state} and its release {joined.state}: it cannot be {what}"
             raise BadInput(f"delivery {delivery_id}", message, mend) from None
+        if event is E.SETTLED_PUBLIC:
+            copies.appear(connection, after, at=now, actor=ctx.actor)
+        if event is E.SETTLED_GONE:
+            for one in copies.readable(connection, row.item, row.outlet):
+                copies.move(connection, one, copies.REMOVED, at=now, actor=ctx.actor, detail={"found": "by a person"})
         outcome.settle(ctx, connection, row.release)
     ctx.ring("prepare")
     ctx.ring("release")

@@ -45,11 +45,10 @@ def findings(ctx: Context) -> list[Finding]:
 
 
 def _database(ctx: Context) -> Finding:
-    with ctx.store.read() as connection:
-        said = connection.exec_driver_sql("PRAGMA quick_check").scalar()
+    said = ctx.store.examine()
     if said == "ok":
-        return Finding("database", "ok", f"{ctx.store.path} at {ctx.store.schema()}")
-    return Finding("database", "bad", f"{ctx.store.path} is damaged: {said}", "restore it from a backup")
+        return Finding("database", "ok", f"{ctx.store.shown} at {ctx.store.schema()}")
+    return Finding("database", "bad", f"{ctx.store.shown}: {said}", "mend its settings, or restore it from a backup")
 
 
 def _worker(ctx: Context, lane: str) -> Finding:

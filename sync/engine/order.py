@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sync.clock import iso
 from sync.content import moment
 from sync.model import Align, BadInput, Edition, Policy
-from sync.store import items, outlets
+from sync.store import copies, items, outlets
 from sync.store.tables import Record
 
 
@@ -28,6 +28,11 @@ class Order:
     align: Align = Align.NOT_BEFORE
     again: bool = False
     request_id: str | None = None
+    corrects: str | None = None  # the item whose public copies the one source takes the place of
+
+    @property
+    def action(self) -> str:
+        return "publish" if self.corrects is None else "correct"
 
 
 def routed(
@@ -35,16 +40,49 @@ def routed(
 ) -> tuple[list[Record], int | None]:
     """Where and when it goes; everything about that which can be refused is refused here."""
     editions, routings = [frozen for frozen, _ in found], [routing for _, routing in found]
-    if order.align is Align.ALIGNED:
-        raise BadInput("--align", "aligned is not offered yet", "leave it out: not-before is what every outlet keeps")
+    if order.align is Align.ALIGNED and any(one.get("embargo") is not None for one in routings):
+        mend = "use not-before: what is under embargo must not start early anywhere"
+        raise BadInput("--align", "aligned is refused for an item under embargo", mend)
     if len({frozen.digest for frozen in editions}) < len(editions):
         raise BadInput("publish", "the same item is named twice", "name each item once")
     _agree(order, routings)
-    chosen = _outlets(connection, order, routings[0])
+    routing = routings[0] if order.corrects is None else {"outlets": _where_it_is(connection, order.corrects)}
+    chosen = _outlets(connection, order, routing)
     release_at = _moment(order, routings, now)
     if not order.again:
         _refuse_twice(connection, editions, chosen)
+    _refuse_beside(connection, order, editions, chosen)
     return chosen, release_at
+
+
+def _where_it_is(connection: Connection, item: str) -> list[str]:
+    """Outlets where a reader finds the item now."""
+    return sorted({one.outlet for one in copies.of_item(connection, item) if one.state in copies.CURRENT})
+
+
+def _refuse_beside(connection: Connection, order: Order, editions: Sequence[Edition], chosen: Sequence[Record]) -> None:
+    """A new edition takes the place of the old one; it never appears beside it by mistake."""
+    if order.corrects is not None and not _where_it_is(connection, order.corrects):
+        mend = "publish it; before that its open releases can be cancelled (`tongfa release list`)"
+        raise BadInput(f"item {order.corrects}", "it is public nowhere yet: there is nothing to correct", mend)
+    for e in editions:
+        for one in chosen:
+            coming = [
+                row
+                for row in copies.coming(connection, e.item, one.name)
+                if row.revision < e.revision and row.state in copies.COMING  # what is not sent yet will be stopped
+            ]
+            if order.corrects is not None and coming:
+                mend = f"wait for it: `tongfa release show {coming[0].release} --wait`; or leave {one.name} out"
+                raise BadInput(
+                    f"outlet {one.name}", f"an edition before it is under way there ({coming[0].state})", mend
+                )
+            there = copies.current(connection, e.item, one.name)
+            if order.corrects is None and not order.again and there is not None and there.revision < e.revision:
+                mend = f"`tongfa correct {e.item} FILE` puts the new text in its place"
+                raise BadInput(
+                    f"outlet {one.name}", f"revision {there.revision} of item {e.item} is public there", mend
+                )
 
 
 def _agree(order: Order, routings: Sequence[dict[str, Any]]) -> None:
@@ -59,9 +97,25 @@ def _agree(order: Order, routings: Sequence[dict[str, Any]]) -> None:
             raise BadInput(option, message, f"say it once for all with {option}")
 
 
-def _outlets(connection: Connection, order: Order, routing: dict[str, Any]) -> list[Record]:
+def known_outlets(connection: Connection, names: Sequence[str]) -> dict[str, Record]:
+    """All outlets that are not retired. Raises BadInput for a name that is none of them, or is there twice."""
     every = {row.name: row for row in outlets.every(connection, retired=True)}
     known = {name: row for name, row in every.items() if row.state != "retired"}
+    there = ", ".join(known) or "none yet; add one with `tongfa outlet add`"
+    for name in names:
+        if names.count(name) > 1:
+            raise BadInput(f"outlet {name}", "named twice", "name each outlet once")
+        if name in every and name not in known:
+            raise BadInput(f"outlet {name}", "it is retired", f"leave it out; outlets: {there}")
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            mend = f"did you mean {near[0]}? " if near else ""
+            raise BadInput(f"outlet {name}", "there is no such outlet", f"{mend}outlets: {there}")
+    return known
+
+
+def _outlets(connection: Connection, order: Order, routing: dict[str, Any]) -> list[Record]:
+    known = known_outlets(connection, ())
     group = order.group or (None if order.outlets else routing.get("group"))
     names = list(order.outlets or ([] if order.group else routing.get("outlets") or []))
     if group is not None:
@@ -75,15 +129,8 @@ def _outlets(connection: Connection, order: Order, routing: dict[str, Any]) -> l
     there = ", ".join(known) or "none yet; add one with `tongfa outlet add`"
     if not names:
         raise BadInput("--outlets", "no outlet is named, neither here nor in the front matter", f"outlets: {there}")
+    known_outlets(connection, names)
     for name in names:
-        if names.count(name) > 1:
-            raise BadInput(f"outlet {name}", "named twice", "name each outlet once")
-        if name in every and name not in known:
-            raise BadInput(f"outlet {name}", "it is retired", f"leave it out; outlets: {there}")
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            mend = f"did you mean {near[0]}? " if near else ""
-            raise BadInput(f"outlet {name}", "there is no such outlet", f"{mend}outlets: {there}")
         if known[name].state != "active":
             raise BadInput(f"outlet {name}", f"it is {known[name].state}", f"`tongfa outlet resume {name}` first")
     chosen = [known[name] for name in names]
@@ -102,6 +149,8 @@ def _moment(order: Order, routings: Sequence[dict[str, Any]], now: int) -> int |
         release_at = None
     else:
         release_at = routings[0].get("release_at")
+        if order.corrects is not None and release_at is not None and release_at <= now:
+            release_at = None  # the moment of the edition before, in a file that was only corrected
         if release_at is not None and release_at <= now:
             where = f"{order.sources[0]}: release_at"
             raise BadInput(where, f"{iso(release_at)} has passed", "use `--at now`, or a later time")

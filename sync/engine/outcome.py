@@ -11,7 +11,7 @@ from sync.contract import Accepted, Capabilities, Prepared, Receipt
 from sync.engine.context import Context, dump
 from sync.flow import D, E
 from sync.model import Problem
-from sync.store import deliveries, outlets, releases
+from sync.store import copies, deliveries, outlets, releases
 from sync.store.deliveries import Superseded
 from sync.store.tables import Record
 from sync.verdict import Facts, Verdict, judge_answer, judge_probe
@@ -92,7 +92,9 @@ def apply(ctx: Context, connection: Connection, row: Record, verdict: Verdict, a
     if verdict.event is None:
         deliveries.note(connection, row, **values)
     else:
-        deliveries.move(connection, row, verdict.event, at=now, actor=ctx.actor, detail=detail, **values)
+        after = deliveries.move(connection, row, verdict.event, at=now, actor=ctx.actor, detail=detail, **values)
+        if verdict.event is E.RELEASED:
+            copies.appear(connection, after, at=now, actor=ctx.actor)
 
 
 def settle(ctx: Context, connection: Connection, release_id: str) -> None:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from sync.clock import SECOND, iso
 from sync.content.refusal import raise_any
 from sync.content.source import Draft, read
-from sync.contract import OutletError
+from sync.contract import Correct, OutletError
 from sync.engine.context import Context
 from sync.engine.order import Order, routed
-from sync.engine.submit import edition_of, freeze, keep, routing_of
-from sync.flow import D
-from sync.model import BadInput, Edition, Key, Policy
-from sync.store import items, journal, outlets, releases
-from sync.store.tables import Record, delivery
+from sync.engine.submit import edition_of, freeze, keep, revise, revision_of, routing_of
+from sync.engine.withdraw import stop
+from sync.model import Align, BadInput, Edition, Key, Policy
+from sync.store import copies, deliveries, items, outlets, releases
+from sync.store.tables import Record
 
 __all__ = ["Order", "plan", "planned_before"]
+
+MOST_AHEAD = 20 * SECOND  # µs; whatever takes longer to appear is late, whenever it starts
 
 
 def plan(ctx: Context, order: Order) -> str:
@@ -36,7 +39,7 @@ def plan(ctx: Context, order: Order) -> str:
     with ctx.store.read() as connection:
         if (first := _first(connection, order)) is not None:
             return first  # the same request, made at the same moment, would refuse its own content
-        looked_at = [_edition_of(connection, one) for one in drafts]
+        looked_at = [_edition_of(connection, order, one) for one in drafts]
         chosen, _ = routed(connection, order, looked_at, ctx.store.now(connection))
     for one in drafts:
         if isinstance(one, Draft):
@@ -60,7 +63,7 @@ def _first(connection: Connection, order: Order) -> str | None:
 
 
 def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[Draft | str]) -> str:
-    found = [_edition(ctx, connection, one) for one in drafts]
+    found = [_edition(ctx, connection, order, one) for one in drafts]
     now = ctx.store.now(connection)  # after the editions' own entries, so that times rise through the log
     editions = [frozen for frozen, _ in found]
     chosen, release_at = routed(connection, order, found, now)
@@ -70,17 +73,20 @@ def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[D
     canonical = next((one for one in chosen if ctx.kind(one.kind).can.address), None)
     ids = {(one.name, e.item): secrets.token_hex(12) for one in chosen for e in editions}
     addresses: dict[str, str | None] = dict.fromkeys((e.item for e in editions), None)
+    replaced = {(one.name, e.item): _replaced(ctx, connection, order, one, e.item) for one in chosen for e in editions}
     if canonical is not None:
         channel = ctx.channel(canonical)
         for e in editions:
-            addresses[e.item] = channel.address(e, Key(installation, ids[canonical.name, e.item]))
+            there = replaced[canonical.name, e.item]["replaces"]
+            address = channel.address(e, Key(installation, ids[canonical.name, e.item]))
+            addresses[e.item] = there["url"] if there is not None else address
     required = _required(order.policy, chosen, canonical)
     releases.add(
         connection,
         {
             "id": release_id,
             "unit": chosen[0].unit,
-            "action": "publish",
+            "action": order.action,
             "policy": order.policy.value,
             "align": order.align.value,
             "release_at": release_at,
@@ -100,13 +106,14 @@ def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[D
             "note": "published without review",
         },
     )
+    ahead = _ahead(connection, order, chosen)
     for one in chosen:
         fresh_for = ctx.kind(one.kind).can.fresh_for
         due_at = (
             now if fresh_for is None or release_at is None else max(now, release_at - round(fresh_for * SECOND / 2))
         )
         for e in editions:
-            _add_delivery(
+            deliveries.add(
                 connection,
                 id=ids[one.name, e.item],
                 release=release_id,
@@ -117,39 +124,52 @@ def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[D
                 required=one.name in required,
                 generation=one.generation,
                 canonical_url=addresses[e.item],
+                duty="prepare",
                 due_at=due_at,
+                ahead=ahead[one.name],
                 at=now,
                 actor=ctx.actor,
+                **replaced[one.name, e.item],
             )
+    if order.corrects is not None:
+        stop(ctx, connection, order.corrects, {one.name for one in chosen}, below=editions[0].revision)
     return release_id
 
 
-def _add_delivery(connection: Connection, *, at: int, actor: str, **values: Any) -> None:
-    entry_id = journal.write(
-        connection,
-        at=at,
-        unit=values["unit"],
-        subject="delivery",
-        subject_id=values["id"],
-        act="planned",
-        state=D.PLANNED.value,
-        item=values["item"],
-        outlet=values["outlet"],
-        actor=actor,
-        detail={"release": values["release"], "required": values["required"]},
-    )
-    fresh = {"state": D.PLANNED.value, "since": at, "epoch": 1, "attempts": 0, "reads": 0, "problems": []}
-    connection.execute(insert(delivery).values(**fresh, duty="prepare", entry_id=entry_id, **values))
+def _replaced(ctx: Context, connection: Connection, order: Order, outlet: Record, item: str) -> dict[str, Any]:
+    """The public copy whose place a correction takes there, and its receipt where it is changed in place."""
+    there = copies.current(connection, item, outlet.name) if order.corrects is not None else None
+    if there is None:
+        return {"replaces": None, "replaces_copy": None}
+    can = ctx.kind(outlet.kind).can
+    if can.correct is Correct.NONE:
+        mend = f"leave it out with --outlets, and tell its readers another way; or `tongfa withdraw {item}`"
+        raise BadInput(f"outlet {outlet.name}", f"a {outlet.kind} outlet cannot correct what is public", mend)
+    return {"replaces": there.receipt if can.correct is Correct.EDIT else None, "replaces_copy": there.id}
 
 
-def _edition(ctx: Context, connection: Connection, source: Draft | str) -> tuple[Edition, dict[str, Any]]:
+def _ahead(connection: Connection, order: Order, chosen: Sequence[Record]) -> dict[str, int]:
+    """By how many µs each outlet starts before the instant, so that all become visible together at it."""
+    names = [one.name for one in chosen]
+    if order.align is not Align.ALIGNED:
+        return dict.fromkeys(names, 0)
+    learned = {name: copies.delays(connection, name) for name in names}
+    delay = {name: round(median(lasted)) if lasted else 0 for name, lasted in learned.items()}
+    return {name: min(MOST_AHEAD, delay[name] - min(delay.values())) for name in names}
+
+
+def _edition(ctx: Context, connection: Connection, order: Order, source: Draft | str) -> tuple[Edition, dict[str, Any]]:
+    if isinstance(source, Draft) and order.corrects is not None:
+        return revise(ctx, connection, order.corrects, source), routing_of(source)
     if isinstance(source, Draft):
         return freeze(ctx, connection, source), routing_of(source)
-    return _edition_of(connection, source)
+    return _edition_of(connection, order, source)
 
 
-def _edition_of(connection: Connection, source: Draft | str) -> tuple[Edition, dict[str, Any]]:
+def _edition_of(connection: Connection, order: Order, source: Draft | str) -> tuple[Edition, dict[str, Any]]:
     """An edition and its routing, as it is or would be stored; nothing is written."""
+    if isinstance(source, Draft) and order.corrects is not None:
+        return revision_of(connection, order.corrects, source), routing_of(source)
     if isinstance(source, Draft):
         return edition_of(source), routing_of(source)
     try:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sync.clock import SECOND
 from sync.contract import Place, Prepared, TryLater, Unsupported
 from sync.engine import outcome
-from sync.engine.context import Context, dump, prepared, rendition, together
+from sync.engine.context import Context, dump, prepared, rendition, replaced, together
 from sync.flow import ALLOWED, D, E, R
 from sync.model import BadInput, Key, Rendition
 from sync.store import deliveries, items, outlets, releases
@@ -106,7 +106,7 @@ def _claimed(ctx: Context, connection: Connection, row: Record, event: E, **valu
 def _call(ctx: Context, row: Record) -> Prepared:
     with ctx.store.read() as connection:
         outlet, installation = outlets.get(connection, row.outlet), outlets.identity(connection)
-    return ctx.channel(outlet).prepare(rendition(row), Key(installation, row.id))
+    return ctx.channel(outlet).prepare(rendition(row), Key(installation, row.id), replaced(row))
 
 
 def _render(ctx: Context, row: Record) -> Rendition:
@@ -118,7 +118,7 @@ def _render(ctx: Context, row: Record) -> Rendition:
     if outlet.live != planned_live:
         is_now, was = ("live", "a sandbox") if outlet.live else ("a sandbox", "live")
         raise Unsupported(f"{row.outlet} is {is_now} now and was {was} when this was planned; plan it anew")
-    return ctx.channel(outlet).render(edition, Place(key, row.canonical_url))
+    return ctx.channel(outlet).render(edition, Place(key, row.canonical_url, replaced(row)))
 
 
 def _not_rendered(ctx: Context, connection: Connection, row: Record, error: BaseException) -> None:

@@ -14,8 +14,10 @@ from sync import verdict
 from sync.clock import SECOND, iso
 from sync.contract import Accepted, Prepared, Receipt
 from sync.engine import outcome
-from sync.engine.context import Context, accepted, prepared, rendition, together
+from sync.engine.context import Context, accepted, prepared, rendition, replaced, together
 from sync.engine.prepare import discard_call
+from sync.engine.removal import Cleared, clear
+from sync.engine.removal import store as store_cleared
 from sync.flow import IN_FLIGHT, RE, D
 from sync.model import Key
 from sync.store import deliveries, outlets, releases
@@ -44,7 +46,11 @@ def reconcile(ctx: Context, ids: Sequence[str]) -> None:
             ]
         rows = {row.id: row for row in claimed}
         for one, found in together({row.id: partial(_look, ctx, row) for row in claimed}):
-            if rows[one].state == D.DISCARDING:
+            if rows[one].state == D.WITHDRAWING:
+                store_cleared(
+                    ctx, rows[one], found if isinstance(found, Cleared | BaseException) else RuntimeError(one)
+                )
+            elif rows[one].state == D.DISCARDING:
                 outcome.answered(ctx, rows[one], found)
             else:
                 outcome.probed(ctx, rows[one], found)
@@ -79,14 +85,16 @@ def disown(ctx: Context, ids: Sequence[str]) -> None:
                 take_over(ctx, connection, row)
 
 
-def _look(ctx: Context, row: Record) -> Prepared | Accepted | Receipt | None:
+def _look(ctx: Context, row: Record) -> Prepared | Accepted | Receipt | Cleared | None:
+    if row.state == D.WITHDRAWING:
+        return clear(ctx, row)
     if row.state == D.DISCARDING:
         discard_call(ctx, row)
         return None
     with ctx.store.read() as connection:
         outlet, installation = outlets.get(connection, row.outlet), outlets.identity(connection)
     hint = accepted(row) or prepared(row)
-    return ctx.channel(outlet).probe(rendition(row), Key(installation, row.id), hint)
+    return ctx.channel(outlet).probe(rendition(row), Key(installation, row.id), hint, replaced(row))
 
 
 def _hold_overdue(ctx: Context, connection: Connection) -> None:

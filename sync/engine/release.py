@@ -17,7 +17,7 @@ from functools import partial
 
 from sync.clock import MILLISECOND, SECOND
 from sync.contract import OutletError, Reveal, Shot, Stale, TryLater, Window
-from sync.engine.claim import Changed, Claim
+from sync.engine.claim import Changed, Claim, NotYet
 from sync.engine.context import Context, prepared, rendition, together
 from sync.engine.sender import Sender
 from sync.flow import D, IllegalMove
@@ -30,6 +30,9 @@ ARM_AGAIN = 0.5  # seconds between two tries to arm
 ARM_GRACE = 2.0  # seconds before the instant by which every required shot must be armed
 NOW_PATIENCE = 5.0  # seconds that a release `now`, or a late one, tries to arm
 LAST_LOOK = 0.2  # seconds before the instant
+OTHERS_FIRST = 0.4  # seconds in which the process to which a shard falls may take it
+COMMIT_AGAIN = 0.02  # seconds between two tries to commit while another process is still arming
+COMMIT_GRACE = 0.3  # seconds before the first shot by which all processes must have armed
 MOST_SLEW = 20 * MILLISECOND  # µs by which the clocks may drift apart between last look and instant
 
 
@@ -39,10 +42,39 @@ def release(ctx: Context, sender: Sender, ids: Sequence[str]) -> None:
         rows = deliveries.some(connection, ids)
     wanted = dict.fromkeys(row.release for row in rows if row.state == D.PREPARED and row.owner is None)
     for release_id in wanted:
-        claim = Claim(ctx, release_id)
-        if claim.take():
-            volley = Volley(ctx, sender, claim)
-            volley.or_let_go(volley.arm)
+        shards = _shards(ctx, release_id)
+        ours = _ours(ctx, len(shards))
+        for place, shard in enumerate(shards):
+            take = partial(_take, ctx, sender, release_id, shard if len(shards) > 1 else None)
+            if place in ours:
+                take()
+            else:  # another process should; if it does not, we do
+                sender.later(ctx.clock.boottime() + OTHERS_FIRST, take)
+
+
+def _take(ctx: Context, sender: Sender, release_id: str, shard: Sequence[str] | None) -> None:
+    claim = Claim(ctx, release_id, shard)
+    if claim.take():
+        volley = Volley(ctx, sender, claim)
+        volley.or_let_go(volley.arm)
+
+
+def _shards(ctx: Context, release_id: str) -> list[list[str]]:
+    """The release's deliveries in parts that one process each sends."""
+    with ctx.store.read() as connection:
+        rows = [row.id for row in deliveries.of_release(connection, release_id)]
+    size = ctx.settings.release_shard
+    return [rows[at : at + size] for at in range(0, len(rows), size)]
+
+
+def _ours(ctx: Context, shards: int) -> set[int]:
+    """Which of so many shards fall to this process, by its place among the living ones of its lane."""
+    if shards == 1:
+        return {0}
+    names = [one.name for one in ctx.lock.living("release")]
+    if ctx.owner not in names:
+        return set(range(shards))
+    return {place for place in range(shards) if place % len(names) == names.index(ctx.owner)}
 
 
 class Volley:
@@ -53,9 +85,10 @@ class Volley:
         self._shots: dict[str, Shot] = {}
         self._unarmed: dict[str, str] = {}  # why, in the outlet's words
         self._queued: set[str] = set()
-        left = NOW_PATIENCE if claim.release_at is None else self._until(claim.release_at) - ARM_GRACE
-        self._patience = ctx.clock.boottime() + max(left, 0.0)
-        self._fire_at = 0  # µs UTC, known at the commit
+        first = None if claim.release_at is None else self._until(claim.release_at - claim.earliest)
+        self._patience = ctx.clock.boottime() + max(NOW_PATIENCE if first is None else first - ARM_GRACE, 0.0)
+        # Others may still be arming: how long the commit waits for them, in seconds of boot time.
+        self._commit_by = ctx.clock.boottime() + (NOW_PATIENCE if first is None else first - COMMIT_GRACE)
 
     def or_let_go(self, act: Callable[[], None]) -> None:
         """Run an act. One that breaks off, as on a full disk, leaves no delivery with a thread that is gone.
@@ -104,9 +137,14 @@ class Volley:
             why = "; ".join(f"{row.outlet}: {self._unarmed[row.id]}" for row in lacking)
             self._disarm()
             return self._claim.give_up(self._unarmed, hold=why or None)
+        try:
+            self._claim.tell_armed(self._shots)
+        except Superseded:
+            self._disarm()
+            return self._claim.give_up({})
         if self._claim.release_at is None:
             return self.commit()
-        ahead = self._until(self._claim.release_at) - self._ctx.settings.commit_before_s
+        ahead = self._until(self._claim.release_at - self._claim.earliest) - self._ctx.settings.commit_before_s
         return self._later(boot + ahead, self.commit)
 
     def _arm_one(self, row: Record) -> Shot:
@@ -129,7 +167,13 @@ class Volley:
     def commit(self) -> None:
         """Everything goes out, or nothing. What could not be armed, being optional, follows later."""
         try:
-            self._fire_at = self._claim.commit(self._shots)
+            fire_at = self._claim.commit(self._shots)
+        except NotYet:
+            boot = self._ctx.clock.boottime()
+            if boot < self._commit_by:
+                return self._later(boot + COMMIT_AGAIN, self.commit)
+            self._disarm()  # its process may have died: whoever takes its part over brings us together again, late
+            return self._claim.give_up({})
         except (IllegalMove, Superseded):
             self._disarm()  # held, cancelled or taken over meanwhile: nothing was committed
             return self._claim.give_up({})
@@ -139,38 +183,52 @@ class Volley:
         except TryLater as mistrust:
             self._disarm()
             return self._claim.give_up({}, hold=str(mistrust))
-        boot = self._ctx.clock.boottime() + self._until(self._fire_at)
-        if self._until(self._fire_at) > LAST_LOOK:
-            return self._later(boot - LAST_LOOK, partial(self._look_again, boot), final=True)
-        return self._sender.at(boot, partial(self.or_let_go, partial(self._fire, boot)), final=True)
+        for one in self._shots.keys() - fire_at.keys():  # taken over while we waited for the others
+            self._shots.pop(one).close()
+        for instant in sorted(set(fire_at.values())):
+            self._schedule(instant, [one for one in fire_at if fire_at[one] == instant])
+        return None
 
-    def _look_again(self, boot: float) -> None:
+    def _schedule(self, instant: int, ids: Sequence[str]) -> None:
+        """All shots of one instant (µs UTC); there are several instants only in an aligned release."""
+        boot = self._ctx.clock.boottime() + self._until(instant)
+        if self._until(instant) > LAST_LOOK:
+            return self._later(boot - LAST_LOOK, partial(self._look_again, boot, instant, ids), final=True)
+        fire = partial(self._fire, boot, instant, ids)
+        return self._sender.at(boot, partial(self.or_let_go, fire), final=True)
+
+    def _look_again(self, boot: float, instant: int, ids: Sequence[str]) -> None:
         """Just before the instant: still ours, clocks agree, connections alive. What is not is not sent."""
         ours, offset = self._claim.still_ours(), abs(self._claim.clock_offset())
-        for one in self._shots.keys() - ours:
+        for one in set(ids) - ours:
             self._shots.pop(one).close()
+        going = [one for one in ids if one in ours]
         if offset > self._ctx.settings.clock_offset_ms * MILLISECOND:
             why = TryLater(f"not sent: host and database clock differ by {offset // MILLISECOND} ms")
-            return self._put_away(dict.fromkeys(self._shots, why))
-        checks = {one: shot.check for one, shot in self._shots.items()}
-        self._put_away({one: fault for one, fault in together(checks) if fault is not None})
+            return self._put_away(dict.fromkeys(going, why))
+        checks = {one: self._shots[one].check for one in going}
+        faults = {one: _unsent(fault) for one, fault in together(checks) if fault is not None}
+        going = [one for one in going if one not in faults]
         # Both clocks were looked at again: the later of the two readings of the instant counts.
-        boot = max(boot, self._ctx.clock.boottime() + self._until(self._fire_at))
-        return self._sender.at(boot, partial(self.or_let_go, partial(self._fire, boot)), final=True)
+        boot = max(boot, self._ctx.clock.boottime() + self._until(instant))
+        self._sender.at(boot, partial(self.or_let_go, partial(self._fire, boot, instant, going)), final=True)
+        if faults:
+            self._sender.soon(self._put_away, faults)  # storing waits for a disk: the others are on their way by now
+        return None
 
     # ---- send: in the sender loop, microseconds
 
-    def _fire(self, boot: float) -> None:
+    def _fire(self, boot: float, instant: int, ids: Sequence[str]) -> None:
         clock, window = self._ctx.clock, Window(boot, boot + self._ctx.settings.shot_window_s)
-        order = sorted(self._shots, key=lambda one: one not in self._queued)  # the slowest outlets first
+        order = sorted(ids, key=lambda one: one not in self._queued)  # the slowest outlets first
         sent: dict[str, int] = {}
         refused: dict[str, object] = {}
         doubtful: dict[str, object] = {}
         collecting = gc.isenabled()
         gc.disable()  # a collection among the shots would be skew
-        while 0 < self._fire_at - clock.now() <= MOST_SLEW:
+        while 0 < instant - clock.now() <= MOST_SLEW:
             pass  # the wall clock runs a little slower than the other: never early by it either
-        early = clock.now() < self._fire_at
+        early = clock.now() < instant
         for one in order:
             try:
                 if early:
@@ -212,3 +270,8 @@ class Volley:
     def _until(self, instant: int) -> float:
         """Seconds from now by the wall clock; negative once it has passed."""
         return (instant - self._ctx.clock.now()) / SECOND
+
+
+def _unsent(fault: object) -> TryLater:
+    """Whatever goes wrong before the first byte: nothing was sent."""
+    return fault if isinstance(fault, TryLater) else TryLater(f"not sent: {fault}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from sync.clock import MILLISECOND, iso
+from sync.clock import MILLISECOND, SECOND, iso
 from sync.contract import Channel
 from sync.engine.verify import counted
 from sync.flow import MAYBE_PUBLIC, PUBLIC, D, R
@@ -15,6 +15,8 @@ from sync.store import deliveries, items, journal, outlets, releases
 from sync.store.tables import Record
 
 DONE, HELD, PARTLY, WAITING = 0, 3, 4, 6
+ENDED_WELL = frozenset({D.VERIFIED, D.CLOSED, D.CANCELLED, D.WITHDRAWN})
+LATE = SECOND  # µs after the instant from which a release, or an outlet of it, is marked late
 
 
 def release_report(connection: Connection, kind: Callable[[str], type[Channel]], release_id: str) -> dict[str, Any]:
@@ -32,8 +34,10 @@ def release_report(connection: Connection, kind: Callable[[str], type[Channel]],
         "items": [one.item for one in named],
         "revision": named[0].revision,
         "action": row.action,
+        "reason": row.reason,
         "reviewed": row.reviewed,
         "state": row.state,
+        "late": _is_late(row, going),
         "why": row.why,
         "next": next_of_release(row),
         "policy": row.policy,
@@ -57,7 +61,10 @@ def delivery_report(release: Record, row: Record, kind: str) -> dict[str, Any]:
         "kind": kind,
         "item": row.item,
         "required": row.required,
+        "replaces": row.replaces_copy,
         "state": row.state,
+        "late": _is_late(release, [row]),
+        "starts_before_ms": _ms(row.ahead) if row.ahead else None,
         "live": release.live,
         "ref": receipt.get("ref"),
         "url": receipt.get("url"),
@@ -84,6 +91,9 @@ def next_of_release(row: Record) -> str | None:
 def next_of_delivery(release: Record, row: Record) -> str | None:
     """What a person has to do about a delivery; None: nothing."""
     match row.state:
+        case D.UNRESOLVED if release.action == "withdraw":
+            told = f"`tongfa delivery settle {row.id} --found nothing`, or `--found public` to have it tried again"
+            return f"look at {row.outlet}: if a reader still finds it, remove it there by hand; then {told}"
         case D.UNRESOLVED:
             return f"look at {row.outlet}, then `tongfa delivery settle {row.id} --found public|hidden|nothing`"
         case D.FAILED if release.state == R.HELD:
@@ -129,7 +139,7 @@ def exit_code(report: dict[str, Any]) -> int:
     states = {D(one["state"]) for one in report["deliveries"]}
     if report["state"] in (R.HELD, R.CANCELLED):
         return PARTLY if states & PUBLIC else HELD  # a person found public what was only to be prepared
-    if report["state"] == R.RELEASED and states <= {D.VERIFIED, D.CLOSED, D.CANCELLED}:
+    if report["state"] == R.RELEASED and states <= ENDED_WELL:
         return DONE
     return PARTLY if states & MAYBE_PUBLIC or report["state"] == R.COMMITTED else WAITING
 
@@ -138,10 +148,16 @@ def finished(report: dict[str, Any]) -> bool:
     """Nothing more will come of waiting: all verified, or a person is needed for every open one."""
     if exit_code(report) == DONE or report["state"] in (R.HELD, R.CANCELLED):
         return True
-    settled = (D.VERIFIED, D.CLOSED, D.CANCELLED, D.UNRESOLVED, D.FAILED)
+    settled = ENDED_WELL | {D.UNRESOLVED, D.FAILED}
     return report["state"] in (R.COMMITTED, R.RELEASED) and all(
         one["state"] in settled or one["match"] is False for one in report["deliveries"]
     )
+
+
+def _is_late(release: Record, rows: Sequence[Record]) -> bool:
+    """Something was sent noticeably after its instant: it, or an outlet, was not ready."""
+    sent = [one for one in rows if one.fire_at is not None]
+    return release.action != "withdraw" and any(one.fire_at + one.ahead > release.release_at + LATE for one in sent)
 
 
 def _lateness(release: Record, row: Record) -> float:

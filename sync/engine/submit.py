@@ -13,7 +13,7 @@ from sync.content.source import Draft, read
 from sync.engine.context import Context
 from sync.model import BadInput, Edition
 from sync.store import items
-from sync.store.outlets import LOCAL_UNIT
+from sync.store.outlets import LOCAL_UNIT, Unknown
 from sync.store.tables import edition
 
 
@@ -50,6 +50,29 @@ def edition_of(draft: Draft) -> Edition:
     return Edition(secrets.token_hex(8), 1, draft.title, draft.body, draft.metadata, files)
 
 
+def revision_of(connection: Connection, item: str, draft: Draft) -> Edition:
+    """The draft as the item's next edition, or as its newest if that says the same. Raises BadInput."""
+    try:
+        newest, _ = items.get(connection, item)
+    except Unknown:
+        mend = "`tongfa item list` shows the items and their ids"
+        raise BadInput(f"item {item}", "there is no such item", mend) from None
+    if newest.digest == draft.digest:
+        return newest
+    files = tuple(part for part, _ in draft.files)
+    return Edition(item, newest.revision + 1, draft.title, draft.body, draft.metadata, files)
+
+
+def revise(ctx: Context, connection: Connection, item: str, draft: Draft) -> Edition:
+    """`revision_of`, stored in the caller's transaction."""
+    frozen = revision_of(connection, item, draft)
+    newest, row = items.get(connection, item)
+    if frozen.revision > newest.revision:
+        at = ctx.store.now(connection)
+        items.add(connection, frozen, unit=row.unit, routing=routing_of(draft), at=at, author=ctx.actor)
+    return frozen
+
+
 def routing_of(draft: Draft) -> dict[str, Any]:
     """Where and when the front matter sends it; no part of the content."""
     return {
@@ -62,8 +85,12 @@ def routing_of(draft: Draft) -> dict[str, Any]:
 
 
 def submit(ctx: Context, path: Path) -> Edition:
-    """`item add`: read the file and store it as an item. Raises BadInput; then nothing was stored."""
-    draft = read(path, ctx.clock.now())
+    """Read the file and store it as an item. Raises BadInput; then nothing was stored."""
+    return accept(ctx, read(path, ctx.clock.now()))
+
+
+def accept(ctx: Context, draft: Draft) -> Edition:
+    """`item add`: store the draft as an item. Raises BadInput; then nothing was stored."""
     keep(ctx, draft)
     with ctx.store.write() as connection:
         return freeze(ctx, connection, draft)

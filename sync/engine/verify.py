@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from sqlalchemy import Connection
+
 from sync.clock import MILLISECOND, SECOND
-from sync.contract import OutletError, Receipt, Reveal
+from sync.contract import OutletError, Receipt, Reveal, Unsupported
 from sync.engine import outcome
-from sync.engine.context import Context, accepted, prepared, receipt, rendition, together
+from sync.engine.context import Context, accepted, prepared, receipt, rendition, replaced, together
 from sync.flow import D, E
-from sync.model import Key, Sighting
-from sync.store import deliveries, items, outlets
+from sync.model import Key, Rendition, Sighting
+from sync.store import copies, deliveries, items, outlets
 from sync.store.tables import Record
 
 CLOSE_WATCH = 2.0  # seconds of reads in a row
@@ -37,6 +39,7 @@ class Watched:
     polled: bool = False
     found: object = None
     why: str = ""
+    unreadable: bool = False  # there is nothing that the public could read
 
 
 def verify(ctx: Context, ids: Sequence[str]) -> None:
@@ -71,7 +74,8 @@ def _watch(ctx: Context, row: Record) -> Watched:
         edition, _ = items.get(connection, row.item, row.revision)
     channel, key, nap = ctx.channel(outlet), Key(installation, row.id), threading.Event()
     rung_for_a_poll = row.state == D.ACCEPTED
-    foreseen = _foreseen(row, channel.address(edition, key))
+    foreseen = replaced(row) or _foreseen(row, channel.address(edition, key))
+    before = _before(ctx, row)
     if row.fire_at is not None:
         nap.wait(max(0.0, (row.fire_at - ctx.clock.now()) / SECOND + AFTER_SHOTS))
     ends = ctx.clock.boottime() + CLOSE_WATCH
@@ -85,14 +89,16 @@ def _watch(ctx: Context, row: Record) -> Watched:
             return Watched()  # accepted while we watched: its first poll has a time of its own
         if row.state == D.ACCEPTED:
             try:
-                return Watched(polled=True, found=channel.probe(rendition(row), key, accepted(row)))
+                return Watched(polled=True, found=channel.probe(rendition(row), key, accepted(row), replaced(row)))
             except OutletError as error:
                 return Watched(polled=True, found=error)
         if row.state not in (D.RELEASING, D.RELEASED):
             return Watched(unseen_after=unseen_after)
         if where is not None and not (row.visible_at is not None and row.state == D.RELEASING):
             try:
-                sighting = channel.verify(where, rendition(row))
+                sighting = channel.verify(where, rendition(row), before)
+            except Unsupported as error:
+                return Watched(why=str(error), unreadable=True)
             except OutletError as error:
                 why = str(error)
             else:
@@ -102,6 +108,14 @@ def _watch(ctx: Context, row: Record) -> Watched:
         if ctx.clock.boottime() >= ends:
             return Watched(unseen_after=unseen_after, why=why)
         nap.wait(BETWEEN_READS)
+
+
+def _before(ctx: Context, row: Record) -> Rendition | None:
+    """What the place shows until this correction changes it."""
+    if row.replaces is None:
+        return None
+    with ctx.store.read() as connection:
+        return rendition(deliveries.get(connection, row.replaces_copy))
 
 
 def _foreseen(row: Record, address: str | None) -> Receipt | None:
@@ -123,9 +137,18 @@ def _store(ctx: Context, one: str, watched: Watched) -> None:
                 values["visible_at"] = seen.ended_at
         if row.state not in (D.RELEASING, D.RELEASED):
             return
+        if watched.unreadable:
+            _end_unread(ctx, connection, row, now, watched.why)
+            return
         if row.state == D.RELEASED and seen is not None and not seen.problems:
             detail = {"reader": ctx.actor, "visible_at": values.get("visible_at", row.visible_at)}
             values |= {"match": True, "problems": [], "duty": None, "due_at": None}
+            if left := copies.superseded(connection, row):  # until it is gone, readers find both
+                message = f"the copy before it is still public: {left[0].url}"
+                values["problems"] = [{"where": "public", "message": message, "fatal": False}]
+                deliveries.note(connection, row, **values | {"duty": "withdraw", "due_at": now, "attempts": 0})
+                ctx.ring("prepare")
+                return
             deliveries.move(connection, row, E.VERIFIED, at=now, actor=ctx.actor, detail=detail, **values)
             outcome.settle(ctx, connection, row.release)
             return
@@ -135,6 +158,17 @@ def _store(ctx: Context, one: str, watched: Watched) -> None:
             values["problems"] = [{"where": "public", "message": watched.why or "not visible yet", "fatal": False}]
         wait = 0.0 if row.state == D.RELEASING and seen is not None else AGAIN[min(row.reads, len(AGAIN) - 1)]
         deliveries.note(connection, row, **values, due_at=now + max(50 * MILLISECOND, round(wait * SECOND)))
+
+
+def _end_unread(ctx: Context, connection: Connection, row: Record, now: int, why: str) -> None:
+    """Nobody can read it: it is public on the receiver's word, and ends so. Not before the word is there."""
+    if row.state == D.RELEASED:
+        told = {"reader": ctx.actor, "why": why}
+        over = {"duty": None, "due_at": None, "problems": [{"where": "public", "message": why, "fatal": False}]}
+        deliveries.move(connection, row, E.CLOSED, at=now, actor=ctx.actor, detail=told, **over)
+        outcome.settle(ctx, connection, row.release)
+    else:
+        deliveries.note(connection, row, due_at=now + SECOND)
 
 
 def _put_off(ctx: Context, one: str, why: str) -> None:

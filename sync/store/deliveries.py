@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from sync import flow
 from sync.flow import D, E, R
@@ -33,6 +33,26 @@ _NEXT_DUE = select(func.min(delivery.c.due_at)).where(
 
 class Superseded(Exception):
     """The row went on without us: somebody with a newer epoch has it. Nothing was changed."""
+
+
+def add(connection: Connection, *, at: int, actor: str, **values: Any) -> None:
+    """A delivery of a release, with its entry and the duty that is due."""
+    entry_id = journal.write(
+        connection,
+        at=at,
+        unit=values["unit"],
+        subject="delivery",
+        subject_id=values["id"],
+        act="planned",
+        state=D.PLANNED.value,
+        item=values["item"],
+        outlet=values["outlet"],
+        actor=actor,
+        detail={"release": values["release"], "required": values["required"]},
+    )
+    fresh = {"state": D.PLANNED.value, "since": at, "epoch": 1, "attempts": 0, "reads": 0, "problems": []}
+    fresh |= {"stopped": False, "ahead": 0}
+    connection.execute(insert(delivery).values(fresh | {"entry_id": entry_id} | values))
 
 
 def get(connection: Connection, delivery_id: str) -> Record:
@@ -68,6 +88,16 @@ def due(connection: Connection, now: int, duties: Sequence[str]) -> Sequence[Rec
 def next_due(connection: Connection, now: int, duties: Sequence[str]) -> int | None:
     """When the next of these duties falls due after `now` (µs UTC); None: none is planned."""
     return connection.execute(_NEXT_DUE, {"now": now, "duties": list(duties)}).scalar()
+
+
+def of_item(connection: Connection, item: str) -> Sequence[Record]:
+    """Every delivery of an item, with `joined`, the state of its release, and its `action`; oldest release first."""
+    wanted = select(delivery, release.c.state.label("joined"), release.c.action)
+    return connection.execute(
+        wanted.join(release, release.c.id == delivery.c.release)
+        .where(delivery.c.item == item)
+        .order_by(release.c.created_at, delivery.c.id)
+    ).all()
 
 
 def owned(connection: Connection) -> Sequence[Record]:

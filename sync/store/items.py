@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, select
+from sqlalchemy import Connection, and_, func, insert, or_, select
 
 from sync.model import Asset, AssetRole, Edition
 from sync.store import journal
 from sync.store.outlets import Unknown
-from sync.store.tables import Record, asset, delivery, edition, item, release_item
+from sync.store.tables import Record, asset, copy, delivery, edition, item, release, release_item
 
 
 def add(
@@ -92,14 +92,20 @@ def page(connection: Connection, *, before: int | None = None, size: int = 50) -
 
 
 def same_content(connection: Connection, digest: str, outlets: Sequence[str]) -> Record | None:
-    """A delivery of an edition with this digest that is planned or public on one of the outlets."""
+    """A delivery of an edition with this digest that is planned or public on one of the outlets.
+
+    One whose copy was withdrawn, or changed by a correction, is neither."""
     return connection.execute(
         select(edition.c.item, delivery.c.outlet, delivery.c.release, delivery.c.state)
         .join(delivery, and_(delivery.c.item == edition.c.item, delivery.c.revision == edition.c.revision))
+        .join(release, release.c.id == delivery.c.release)
+        .outerjoin(copy, copy.c.id == delivery.c.id)
         .where(
             edition.c.digest == digest,
             delivery.c.outlet.in_(outlets),
             delivery.c.state.not_in(("cancelled", "withdrawn")),
+            release.c.action != "withdraw",
+            or_(copy.c.state.is_(None), copy.c.state.not_in(("removed", "superseded"))),
         )
         .limit(1)
     ).one_or_none()

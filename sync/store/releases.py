@@ -12,7 +12,7 @@ from sync.clock import SECOND
 from sync.flow import IN_FLIGHT, RE, D, E, R, Standing
 from sync.store import deliveries, journal
 from sync.store.outlets import Unknown
-from sync.store.tables import Record, release, release_item
+from sync.store.tables import Record, delivery, release, release_item
 
 
 def get(connection: Connection, release_id: str) -> Record:
@@ -48,10 +48,13 @@ def add(
     actor: str,
     detail: Mapping[str, Any],
 ) -> Record:
-    """`values`: every column but state, why, evidence and entry."""
+    """`values`: every column but state, why, evidence, reason (of a withdrawal only) and entry."""
     entry_id = _tell(connection, values["id"], values["unit"], "planned", R.OPEN, at, actor, detail, items[0][0])
     connection.execute(
-        insert(release).values(**values, state=R.OPEN.value, why="", evidence={}, created_at=at, entry_id=entry_id)
+        insert(release).values(
+            {"reason": "", **values, "state": R.OPEN.value, "why": "", "evidence": {}}
+            | {"created_at": at, "entry_id": entry_id}
+        )
     )
     for position, (item, revision) in enumerate(items):
         connection.execute(
@@ -61,7 +64,8 @@ def add(
 
 
 def standings(connection: Connection, release_id: str) -> list[Standing]:
-    return [Standing(D(row.state), row.required) for row in deliveries.of_release(connection, release_id)]
+    states = select(delivery.c.state, delivery.c.required).where(delivery.c.release == release_id)
+    return [Standing(D(row.state), row.required) for row in connection.execute(states)]
 
 
 def move(
@@ -99,8 +103,10 @@ def settle(connection: Connection, release_id: str, *, at: int, actor: str, arm_
         values = {"why": why or "a required outlet cannot go out"} if asked is RE.HELD else {}
         row = move(connection, row, asked, at=at, actor=actor, detail={"why": why} if why else {}, **values)
     if row.state == R.READY:
-        due_at = at if row.release_at is None else max(at, row.release_at - round(arm_before * SECOND))
-        for one in deliveries.of_release(connection, release_id):
+        going = deliveries.of_release(connection, release_id)
+        earliest = max((one.ahead for one in going), default=0)
+        due_at = at if row.release_at is None else max(at, row.release_at - earliest - round(arm_before * SECOND))
+        for one in going:
             if one.state == D.PREPARED and one.owner is None and (one.duty, one.due_at) != ("release", due_at):
                 deliveries.note(connection, one, duty="release", due_at=due_at)
     elif row.state in (R.HELD, R.OPEN):
@@ -116,8 +122,15 @@ def settle(connection: Connection, release_id: str, *, at: int, actor: str, arm_
                 deliveries.note(connection, one, **discard)
     elif row.state == R.COMMITTED:
         for one in deliveries.of_release(connection, release_id):
-            if one.state == D.PREPARED and one.due_at is None and one.owner is None:
+            if one.stopped and E.CANCELLED in flow.TABLE[D(one.state)]:
+                deliveries.move(connection, one, E.CANCELLED, at=at, actor=actor, duty=None, due_at=None)
+            elif one.stopped and one.state == D.PREPARED and one.duty != "discard":
+                discard = {"duty": "discard", "due_at": at, "owner": None, "epoch": one.epoch + 1}
+                deliveries.note(connection, one, **discard)
+            elif one.state == D.PREPARED and one.due_at is None and one.owner is None:
                 deliveries.note(connection, one, duty="release", due_at=at)
+        if flow.joint(R.COMMITTED, standings(connection, release_id)) is RE.COMPLETED:
+            row = move(connection, row, RE.COMPLETED, at=at, actor=actor)
     return row
 
 

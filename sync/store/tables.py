@@ -16,6 +16,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Row,
@@ -24,7 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA = "0001_pre"
+SCHEMA = "0002_pre"
 
 Record: TypeAlias = Row[*tuple[Any, ...]]  # one row, its columns as attributes
 
@@ -111,6 +112,24 @@ asset = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
+asset_content = Table(
+    "asset_content",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+# The living processes of all hosts, with PostgreSQL; on SQLite they are files.
+process = Table(
+    "process",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("lane", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+)
+
 outlet = Table(
     "outlet",
     metadata,
@@ -147,6 +166,7 @@ release = Table(
     Column("committed_at", BigInteger),
     Column("why", Text, nullable=False),  # of a hold, for the person who resumes it
     Column("evidence", JSON, nullable=False),
+    Column("reason", Text, nullable=False),  # of a withdrawal
     Column("entry_id", BigInteger, ForeignKey("entry.id"), nullable=False, unique=True),
     Index("ix_release_overdue", "overdue_at"),
 )
@@ -176,7 +196,7 @@ delivery = Table(
     Column("epoch", Integer, nullable=False),
     Column("owner", Text),
     Column("attempts", Integer, nullable=False),
-    Column("duty", Text),  # what is due: prepare, release, reconcile, verify, discard
+    Column("duty", Text),  # what is due: prepare, release, reconcile, verify, discard, withdraw
     Column("due_at", BigInteger),
     Column("fire_at", BigInteger),
     Column("quarantine_until", BigInteger),
@@ -194,10 +214,34 @@ delivery = Table(
     Column("match", Boolean),
     Column("problems", JSON, nullable=False),
     Column("worker", Text),
+    Column("replaces", JSON),  # receipt of the copy that a correction changes, or a withdrawal removes
+    Column("replaces_copy", Text, ForeignKey("delivery.id")),  # a copy has the id of the delivery that made it
+    Column("stopped", Boolean, nullable=False),  # withdrawn or overtaken before it went out: never released
+    Column("armed_at", BigInteger),  # its owner has everything ready for the instant
+    Column("ahead", BigInteger, nullable=False),  # µs by which it starts before release_at, to be seen with the others
     Column("entry_id", BigInteger, ForeignKey("entry.id"), nullable=False, unique=True),
     UniqueConstraint("release", "outlet", "item"),
     Index("ix_delivery_item", "item", "outlet"),
     Index("ix_delivery_state", "state", "id"),
 )
-Index("ix_delivery_due", delivery.c.due_at, sqlite_where=delivery.c.due_at.is_not(None))
-Index("ix_delivery_owner", delivery.c.owner, sqlite_where=delivery.c.owner.is_not(None))
+for _name, _column in (("ix_delivery_due", delivery.c.due_at), ("ix_delivery_owner", delivery.c.owner)):
+    Index(_name, _column, sqlite_where=_column.is_not(None), postgresql_where=_column.is_not(None))
+
+copy = Table(
+    "copy",
+    metadata,
+    Column("id", Text, ForeignKey("delivery.id"), primary_key=True),  # of the delivery that made it public
+    Column("unit", Text, ForeignKey("unit.id"), nullable=False),
+    Column("item", Text, ForeignKey("item.id"), nullable=False),
+    Column("outlet", Text, ForeignKey("outlet.name"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("state", Text, nullable=False),  # live, altered, missing, superseded, removed
+    Column("since", BigInteger, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("receipt", JSON, nullable=False),
+    Column("superseded_by", Text, ForeignKey("copy.id")),
+    Column("entry_id", BigInteger, ForeignKey("entry.id"), nullable=False, unique=True),
+    Index("ix_copy_item", "item", "outlet"),
+    Index("ix_copy_state", "state", "outlet"),
+)

@@ -9,18 +9,21 @@ from __future__ import annotations
 import gc
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sqlalchemy import inspect
+
+from sync.store.session import Store
 from tests.acceptance.installation import Installation, Result
 
 ROOT = Path(__file__).resolve().parents[2]
 NOISE = {"log", "workers"}  # folders of a home that living processes write to
+LIVELY = {"process"}  # tables that they write to
 
 
 class Door:
@@ -28,7 +31,7 @@ class Door:
 
     def __init__(self, installed: Installation, columns: int | None = None) -> None:
         """`columns`: as in a terminal of that width."""
-        self.home = installed.home
+        self.home, self.database = installed.home, installed.database
         self.folder = installed.home.parent
         self._env = dict(installed.env)
         self._server = subprocess.Popen(
@@ -63,6 +66,10 @@ class Door:
         assert told.code == 0, f"{arguments}: exit {told.code}\n{told.out}\n{told.err}"
         return told.json
 
+    def snapshot(self) -> dict[str, int]:
+        """All that a command could leave behind in its own installation."""
+        return snapshot(self.home, self.database)
+
     def close(self) -> None:
         with self._server as server:  # closes both pipes: it ends by that
             assert server.stdin is not None
@@ -77,15 +84,19 @@ def door(installed: Installation, columns: int | None = None) -> Iterator[Door]:
         made.close()
 
 
-def snapshot(home: Path) -> dict[str, int]:
-    """All that a command could leave behind: rows of every table, size of every file of home and sandboxes."""
+def snapshot(home: Path, database: str = "") -> dict[str, int]:
+    """All that a command could leave behind: rows of every table, size of every file of home and sandboxes.
+
+    `database`: its address, when it is not the one in the home.
+    """
     found: dict[str, int] = {}
-    database = home / "tongfa.sqlite3"
-    if database.exists():
-        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            for table in tables:
-                (found[f"table {table}"],) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    if database.startswith("postgresql") or (home / "tongfa.sqlite3").exists():
+        store = Store(database or f"sqlite:///{home / 'tongfa.sqlite3'}")
+        with store.read() as connection:
+            for table in inspect(connection).get_table_names():
+                if table not in LIVELY:
+                    found[f"table {table}"] = connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
+        store.close()
     for path in home.rglob("*"):
         inside = path.relative_to(home)
         if path.is_file() and inside.parts[0] not in NOISE and not inside.name.startswith("tongfa."):
@@ -96,10 +107,11 @@ def snapshot(home: Path) -> dict[str, int]:
 def refused(door: Door, *arguments: str | Path, where: str, says: str, mend: str, **how: Any) -> None:
     """Exit 2, with and without --json: its place, what is wrong and the mend; and nothing was left behind."""
     home = Path(how.get("TONGFA_HOME", door.home))
-    before = snapshot(home)
+    database = door.database if home == door.home else ""
+    before = snapshot(home, database)
     assert_refusal(door.run(*arguments, "--json", **how), where, says, mend)
     assert_refusal(door.run(*arguments, **how), where, says, mend, json=False)
-    assert before == snapshot(home)
+    assert before == snapshot(home, database)
 
 
 def assert_refusal(told: Result, where: str, says: str, mend: str, *, json: bool = True, code: int = 2) -> None:

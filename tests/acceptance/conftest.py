@@ -1,28 +1,52 @@
-"""Installations to test: one that all share, and one for those who kill things."""
+"""Installations to test, embedded and production: one that all share, and one for those who kill things."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.acceptance.installation import Installation, running
+from tests.acceptance.mode import EMBEDDED, Mode, Production
+from tests.services.postgres import Postgres
+from tests.services.redis import running as running_redis
 
 # A build machine may start the tests with Ctrl-C ignored, which every program they start would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Whatever uses an installation is tested in both modes, but for what is about the embedded set-up itself.
+EMBEDDED_ONLY = {
+    "test_a_disk_that_is_full_at_the_commit": "it is this machine's disk that the worker writes the database to",
+    "test_ten_thousand_entries": "makes a second installation by naming another home: here that is all there is to it",
+    "test_up_and_worker": "the same",
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    here = {one for one in items if isinstance(one, pytest.Function) and one.originalname in EMBEDDED_ONLY}
+    left_out = [one for one in here if isinstance(one, pytest.Function) and "production" in one.callspec.id.split("-")]
+    if left_out:
+        items[:] = [one for one in items if one not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
+    """PostgreSQL and Redis, started when the first test needs them."""
+    with Postgres() as postgres, running_redis(tmp_path_factory.mktemp("redis")) as redis:
+        yield Production(postgres, redis)
+
+
+@pytest.fixture(scope="session", params=["embedded", "production"])
+def mode(request: pytest.FixtureRequest) -> Mode:
+    """Every installation is made with it, so that every test of one runs twice."""
+    made: Mode = EMBEDDED if request.param == "embedded" else request.getfixturevalue("production")
+    return made
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, mode: Mode) -> Iterator[Installation]:
     """An installation with the outlets site, wechat, mastodon and gazette. Leave it as you found it: clear knobs."""
-    with running(tmp_path_factory.mktemp("shared")) as installed:
-        yield installed
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Installation]:
-    """An installation of the test's own, to be killed and broken."""
-    with running(tmp_path) as installed:
+    with running(tmp_path_factory.mktemp("shared"), mode=mode) as installed:
         yield installed

@@ -1,6 +1,6 @@
-"""A whole installation in a temporary home, used as a user uses it: commands, `tongfa up`, sandbox outlets.
+"""A whole installation in a temporary home, used as a user uses it: commands, workers, sandbox outlets.
 
-    with running(folder) as installed:                              # four outlets, both workers live
+    with running(folder, mode=mode) as installed:                   # four outlets, workers of both lanes live
         item = write_item(folder / "item", "关于……的通告")
         told = installed.run("publish", item, "--outlets", "site,wechat", "--at", installed.soon(), "--wait", "--json")
         assert told.code == 0 and told.json["state"] == "released"
@@ -31,14 +31,15 @@ from PIL import Image, ImageDraw
 from sync.bootstrap import kind
 from sync.clock import SECOND, SystemClock, instant, iso
 from sync.engine.report import release_report
-from sync.ownership import ProcessLock
+from sync.ownership import Ownership, ProcessLock
+from sync.session_lock import SessionLock
 from sync.store.session import Store
+from tests.acceptance.mode import EMBEDDED, TONGFA, Mode
 from tests.contract.bench import Server
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
-TONGFA = Path(sys.executable).with_name("tongfa")
 FOUR = {"site": "website", "wechat": "wechat", "mastodon": "mastodon", "gazette": "gazette"}
 # So that what is in doubt is decided in seconds: the sandboxes do what they were asked at once, or in a second.
 QUICK = {"TONGFA_LANDS_WITHIN_S": "4"}
@@ -94,16 +95,26 @@ class Result:
 
 @dataclass
 class Installation:
-    """One home, its environment, and the `tongfa up` that runs it, if it was started.
+    """One home, its environment, and the process that runs it, if it was started: `tongfa up`, or `host.py`.
 
-    `outlets`: where the sandbox servers keep their folders, when it is not `tongfa up` that runs them.
+    `outlets`: where the sandbox servers keep their folders, when it is not that process that runs them.
     """
 
     home: Path
     env: Mapping[str, str] = field(default_factory=dict)
     outlets: Path | None = None
+    mode: Mode = EMBEDDED
     _pace: float = 1.0  # seconds that a command took of late: other work on this machine makes it slower
     _up: subprocess.Popen[bytes] | None = None
+    _lives: Ownership | None = None
+
+    def __post_init__(self) -> None:
+        self.env = {**self.mode.environment(self.home), **self.env}
+
+    @property
+    def database(self) -> str:
+        """The address of its database."""
+        return self.env.get("TONGFA_DATABASE_URL", f"sqlite:///{self.home / 'tongfa.sqlite3'}")
 
     # commands
 
@@ -140,7 +151,7 @@ class Installation:
             text=True,
             timeout=120,
             cwd=self.home.parent,
-            env=self._environment({}),
+            env=self.environment(),
         )
         assert 0 == process.returncode, process.stderr
 
@@ -150,12 +161,12 @@ class Installation:
 
     def report(self, release: str) -> dict[str, Any]:
         """What `release show` prints, without the second that a new process takes."""
-        store = Store(f"sqlite:///{self.home / 'tongfa.sqlite3'}")
+        store = Store(self.database)
         try:
             with store.read() as connection:
                 return release_report(connection, kind, release)
         finally:
-            store.engine.dispose()
+            store.close()
 
     def until(self, release: str, true: Callable[[dict[str, Any]], bool], seconds: float = PATIENCE) -> dict[str, Any]:
         """The report as soon as `true` of it."""
@@ -169,29 +180,30 @@ class Installation:
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.home.parent,
-            env=self._environment(env),
+            env=self.environment(**env),
         )
 
-    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+    def environment(self, **more: str) -> dict[str, str]:
+        """What a command of this installation is started with."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TONGFA_")}
         return {**inherited, "TONGFA_LANG": "en", "TONGFA_HOME": str(self.home), **self.env, **more}
 
     # processes
 
     def up(self) -> None:
-        """Start `tongfa up` in the background; returns when both workers live. It dies with this process."""
+        """Start it in the background; returns when workers of both lanes live. It dies with this process."""
         assert self._up is None, "it is up already"
         argv = [sys.executable, "-I", "-S", str(ROOT / "sync" / "child.py"), str(os.getpid())]
         log = self.home / "up.log"
         before = log.read_bytes().count(b"is up") if log.exists() else 0
         with log.open("ab") as output:
             self._up = subprocess.Popen(
-                [*argv, str(TONGFA), "up", "--port", "0"],
+                [*argv, *self.mode.runs],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 cwd=self.home.parent,
-                env=self._environment({}),
+                env=self.environment(PYTHONPATH=str(ROOT)),
             )
         try:
             self._wait_until_up(log, before)
@@ -202,7 +214,7 @@ class Installation:
     def _wait_until_up(self, log: Path, before: int) -> None:
         def is_up() -> bool:
             assert self._up is not None
-            assert self._up.poll() is None, f"tongfa up ended: {log.read_text()}"
+            assert self._up.poll() is None, f"it ended: {log.read_text()}"
             return log.read_bytes().count(b"is up") > before
 
         eventually(is_up)
@@ -218,12 +230,12 @@ class Installation:
         except subprocess.TimeoutExpired:
             self._up.kill()
             self._up.wait()
-            raise AssertionError("tongfa up does not stop") from None
+            raise AssertionError(f"{self.mode.runs} does not stop") from None
         finally:
             self._up = None
 
     def kill(self) -> None:
-        """`kill -9` of `tongfa up`; the kernel kills its workers and sandbox servers with it."""
+        """`kill -9` of what runs it; the kernel kills its workers and sandbox servers with it."""
         assert self._up is not None
         workers = [*self.workers("prepare"), *self.workers("release")]
         self._up.kill()
@@ -233,18 +245,18 @@ class Installation:
 
     def workers(self, lane: str) -> list[int]:
         """The living worker processes of a lane, by the locks they hold."""
-        return [holder.pid for holder in ProcessLock(self.home / "workers", "test").living(lane)]
+        if self._lives is None:
+            embedded = "TONGFA_DATABASE_URL" not in self.env
+            self._lives = ProcessLock(self.home / "workers", "test") if embedded else SessionLock(self.database, "test")
+        return [holder.pid for holder in self._lives.living(lane)]
 
-    def worker(self, lane: str) -> int:
-        """The one worker of a lane, once there is one: it may just be restarting."""
-        return eventually(lambda: self.workers(lane))[0]
-
-    def kill_worker(self, lane: str) -> int:
-        """`kill -9` of the one worker of a lane; returns the process that then no longer is."""
-        pid = self.worker(lane)
-        os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not alive(pid))
-        return pid
+    def kill_workers(self, lane: str) -> list[int]:
+        """`kill -9` of every worker of a lane, once there is one; returns the processes that then no longer are."""
+        pids = eventually(lambda: self.workers(lane))
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not any(alive(pid) for pid in pids))
+        return pids
 
     # outlets
 
@@ -301,17 +313,17 @@ class Installation:
 
 @contextmanager
 def running(
-    folder: Path, *, outlets: Mapping[str, str] = FOUR, env: Mapping[str, str] = QUICK
+    folder: Path, *, mode: Mode, outlets: Mapping[str, str] = FOUR, env: Mapping[str, str] = QUICK
 ) -> Iterator[Installation]:
     """An installation in `folder` with these sandbox outlets, up for the time of the block."""
-    installed = Installation(folder / "home", env)
+    installed = Installation(folder / "home", env, mode=mode)
     installed.add(outlets)
     installed.up()
     try:
         yield installed
     finally:
         code = installed.down()
-    assert code in (0, None), f"tongfa up ended with {code}: {(installed.home / 'up.log').read_text()}"
+    assert code in (0, None), f"it ended with {code}: {(installed.home / 'up.log').read_text()}"
 
 
 def eventually(true: Callable[[], T | None], seconds: float = PATIENCE) -> T:

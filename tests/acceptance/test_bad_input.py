@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.commands import Door, door, refused, snapshot
+from tests.acceptance.commands import Door, door, refused
 from tests.acceptance.installation import BODY, QUICK, Installation, picture, running, write_item
+from tests.acceptance.mode import Mode
 
 TITLE = "关于开通12路公交的通告"
 FAR = "2090-01-02T09:00+08:00"
@@ -84,7 +85,7 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory, mode: Mode) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("house")
     for name, content in FILES.items():
         (folder / name).write_bytes(content)
@@ -93,7 +94,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     (folder / "unreadable.md").symlink_to("/proc/self/mem")  # refuses even root
     kinds = {"site": "website", "wechat": "wechat", "mastodon": "mastodon"}
     env = {**QUICK, "TONGFA_CLOCK_UNSYNCHRONISED": "accept"}
-    with running(folder, outlets=kinds, env=env) as installed, door(installed) as opened:
+    with running(folder, mode=mode, outlets=kinds, env=env) as installed, door(installed) as opened:
         for name in ("paused", "retired"):
             opened.done("outlet", "add", name, "--kind", "website", "--group", "idle")
         opened.done("outlet", "pause", "paused")
@@ -321,8 +322,8 @@ def test_a_repeated_request_returns_the_first_result(house: House) -> None:
     releases = {told.result().json["release"] for told in both}
     assert 1 == len(releases)
     (house.door.folder / "once.md").unlink()
-    before = snapshot(house.home)
+    before = house.door.snapshot()
     assert releases == {house.door.done("publish", "once.md", *order, "7")["release"]}
     assert releases == {house.door.done("publish", "new.md", *order, "7")["release"]}
-    assert before == snapshot(house.home)
+    assert before == house.door.snapshot()
     house.door.done("release", "cancel", *releases)

@@ -28,6 +28,7 @@ from sync.store.session import Store
 from sync.store.tables import entry
 from tests.acceptance.commands import Door, door
 from tests.acceptance.installation import QUICK, TONGFA, Installation, eventually, running, write_item
+from tests.acceptance.mode import Mode
 
 DRAFT = "/cgi-bin/draft/add"  # where WeChat is given an article, invisible
 FAR = "2090-01-02T09:00+08:00"
@@ -99,14 +100,14 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+def made(tmp_path_factory: pytest.TempPathFactory, mode: Mode) -> Iterator[Made]:
     folder = tmp_path_factory.mktemp("commands")
     first = write_item(folder, "关于开通清溪镇[12 路]乡村公交环线并调整沿线各站点首末班时间的通告").rename(
         folder / "first.md"
     )
     write_item(folder, "关于调整票价的通告").rename(folder / "second.md")
     write_item(folder, "关于停运的通告").rename(folder / "third.md")
-    with running(folder) as installed, door(installed) as opened, door(installed, columns=80) as narrow:
+    with running(folder, mode=mode) as installed, door(installed) as opened, door(installed, columns=80) as narrow:
         told = opened.run("publish", first, "--outlets", "site,wechat,mastodon,gazette", "--wait", "--json")
         assert 0 == told.code, told.out + told.err
         yield Made(installed, opened, narrow, told.json)
@@ -295,7 +296,7 @@ def test_waiting(made: Made) -> None:
 def test_progress_is_on_stderr(made: Made) -> None:
     """A terminal sees who is where; stdout has the document only."""
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "TONGFA_HOME": str(made.installed.home), "TONGFA_LANG": "en", "TERM": "xterm"}
+    environment = made.installed.environment(TERM="xterm")
     command = [TONGFA, "release", "show", made.report["release"], "--wait", "5", "--json"]
     told = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=theirs, check=True)
     os.close(theirs)
@@ -308,7 +309,7 @@ def test_progress_is_on_stderr(made: Made) -> None:
 @pytest.mark.parametrize("how", [["--json"], []], ids=["json", "text"])
 def test_interrupted_while_waiting(made: Made, how: list[str]) -> None:
     """Ctrl-C ends the waiting, not the release: exit 130, and one line says so."""
-    environment = {**os.environ, "TONGFA_HOME": str(made.installed.home), "TONGFA_LANG": "en"}
+    environment = made.installed.environment()
     order = ["publish", "third.md", "--outlets", "wechat", "--at", FAR, "--again", "--wait", *how]
     waiting = subprocess.Popen(
         [TONGFA, *order],
@@ -367,7 +368,7 @@ def test_a_person_settles(made: Made, tmp_path: Path) -> None:
     try:
         told = made.door.done("publish", "third.md", "--outlets", "wechat", "--at", FAR, "--again")
         name = told["deliveries"][0]["id"]
-        store = Store(f"sqlite:///{made.installed.home / 'tongfa.sqlite3'}")
+        store = Store(made.installed.database)
 
         def doubted() -> bool:
             with store.write() as connection:

@@ -113,8 +113,8 @@ def test_every_attempt_names_the_worker_process_that_made_it(published: Publishe
     for one in published.deliveries.values():
         by_act = {attempt["act"]: attempt["worker"].split(":")[1] for attempt in one["attempt_log"]}
         assert {"prepare_begun", "release_begun"} == set(by_act)
-        assert {by_act["prepare_begun"]} == lanes["prepare"]
-        assert {by_act["release_begun"]} == lanes["release"]
+        assert by_act["prepare_begun"] in lanes["prepare"]
+        assert by_act["release_begun"] in lanes["release"]
         assert one["worker"].split(":")[1] == by_act["release_begun"]
     assert str(published.command.pid) not in lanes["prepare"] | lanes["release"]
 

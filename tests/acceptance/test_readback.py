@@ -13,6 +13,7 @@ import pytest
 
 from sync.flow import R
 from tests.acceptance.installation import Installation, Result, assert_done, running, write_item
+from tests.acceptance.mode import Mode
 
 ONE_MORE = b"%"  # a byte that no reader of the PDF would notice
 SERVERS = {"website": "pages", "gazette": "pages", "wechat": "wechat", "mastodon": "mastodon"}
@@ -48,11 +49,11 @@ class Altered:
 
 
 @pytest.fixture(scope="module")
-def altered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Altered]:
+def altered(tmp_path_factory: pytest.TempPathFactory, mode: Mode) -> Iterator[Altered]:
     """The outlets are named after what they do; `faithful` and `gazette-pdf` begin without a knob."""
     folder = tmp_path_factory.mktemp("altered")
     outlets = {"faithful": "website", **{name: kind for name, (kind, _) in CHANGED.items()}, "gazette-pdf": "gazette"}
-    with running(folder, outlets=outlets) as installed:
+    with running(folder, mode=mode, outlets=outlets) as installed:
         for name, (kind, change) in CHANGED.items():
             fault, given = PLANTED[change]
             # In an account by its name; of static sites only the article, so that lists stay readable.

@@ -21,6 +21,7 @@ from tests.acceptance.installation import (
     now,
     write_item,
 )
+from tests.acceptance.mode import Mode
 from tests.contract.bench import server
 
 # The machine that tests run on need not have a time service.
@@ -28,9 +29,9 @@ LIVE = {**QUICK, "TONGFA_CLOCK_UNSYNCHRONISED": "accept"}
 
 
 @pytest.fixture
-def live(tmp_path: Path) -> Iterator[Installation]:
+def live(tmp_path: Path, mode: Mode) -> Iterator[Installation]:
     """An installation whose four outlets are marked live, at addresses of this machine."""
-    installed = Installation(tmp_path / "home", LIVE, outlets=tmp_path / "outlets")
+    installed = Installation(tmp_path / "home", LIVE, outlets=tmp_path / "outlets", mode=mode)
     with ExitStack() as stack:
         for name in ("pages", "mastodon", "wechat"):
             stack.enter_context(server(f"channels.sandbox.{name}", tmp_path / "outlets" / name))

@@ -1,4 +1,4 @@
-"""Several releases through one release process: each at its own instant, and none waits for another."""
+"""Several releases at one instant: each at its own instant, and none waits for another."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def test_five_releases_at_one_instant_after_one_that_is_still_waiting(shared: In
     for title, release in zip(titles, releases, strict=True):
         told = shared.until(release, lambda report: {"verified"} == {one["state"] for one in report["deliveries"]})
         release_at = micros(told["release_at"])
-        assert {str(shared.worker("release"))} == {one["worker"].split(":")[1] for one in told["deliveries"]}
+        workers = {str(pid) for pid in shared.workers("release")}
+        assert all(one["worker"].split(":")[1] in workers for one in told["deliveries"])
         late += [micros(one["sent_at"]) - release_at for one in told["deliveries"]]
         copies = shared.copies(title)
         assert dict.fromkeys(OUTLETS, 1) == {outlet: len(appeared) for outlet, appeared in copies.items()}

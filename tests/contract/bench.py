@@ -15,6 +15,7 @@ import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class Bench(ABC):
     """One outlet on a sandbox of its own. The class attributes say which parts of the suite apply."""
 
     # Faults the outlet can show, as (name, phase); the names are the sandbox's: drop_answer, drop_request, answer_502.
+    # The phases "correct" (the shot of a correction in place) and "withdraw" are named by the kinds that can show them.
     faults: frozenset[tuple[str, str]] = frozenset(
         (name, phase) for name in ("drop_answer", "drop_request", "answer_502") for phase in ("prepare", "release")
     )
@@ -57,11 +59,23 @@ class Bench(ABC):
 
     @abstractmethod
     def fault(self, name: str, phase: str) -> None:
-        """Let the next call of this phase ("prepare" or "release") that changes something fail like that."""
+        """Let the next call of this phase (see `faults`) that changes something fail like that."""
 
     @abstractmethod
     def alter(self, kind: str) -> None:
         """Plant a change in what the public sees from now on: a "digit", a "cell" or a "picture"."""
+
+    @property
+    def corrected(self) -> Edition:
+        """A second edition: another title, and another time wherever the first says 06:30."""
+        summary = self.edition.text("summary").replace("06:30", "06:45")
+        return replace(
+            self.edition,
+            revision=2,
+            title=f"{self.edition.title}（更正）",
+            body=self.edition.body.replace("06:30", "06:45"),
+            metadata={**self.edition.metadata, "summary": f"更正：{summary}"},
+        )
 
     def key(self) -> Key:
         """Another delivery's key at each call."""
@@ -75,6 +89,10 @@ class Bench(ABC):
     def render(self, key: Key) -> Rendition:
         return self.channel().render(self.edition, Place(key, self.canonical(key)))
 
+    def render_corrected(self, key: Key, first: Key, replaces: Receipt | None) -> Rendition:
+        """The second edition. The canonical address is that of the `first` delivery: the page there was corrected."""
+        return self.channel().render(self.corrected, Place(key, self.canonical(first), replaces))
+
 
 def window() -> Window:
     """Open now, for two seconds, as the engine's is."""
@@ -82,16 +100,28 @@ def window() -> Window:
     return Window(at, at + 2.0)
 
 
-def public(channel: Channel, rendition: Rendition, key: Key, outcome: Receipt | Accepted) -> Receipt:
+def public(
+    channel: Channel, rendition: Rendition, key: Key, outcome: Receipt | Accepted, replaces: Receipt | None = None
+) -> Receipt:
     """The receipt; a queued job is asked about until it has ended."""
     ends = time.monotonic() + PATIENCE
     while isinstance(outcome, Accepted):
         assert time.monotonic() < ends, "the outlet's job does not end"
-        found = channel.probe(rendition, key, outcome)
+        found = channel.probe(rendition, key, outcome, replaces)
         assert isinstance(found, Receipt | Accepted)
         outcome = found
         time.sleep(0.02)
     return outcome
+
+
+def unseen(channel: Channel, receipt: Receipt, rendition: Rendition) -> bool:
+    """Whether an anonymous reader finds nothing any more; outlets that queue are given their time."""
+    ends = time.monotonic() + PATIENCE
+    while channel.verify(receipt, rendition).visible:
+        if time.monotonic() > ends:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 class Server:

@@ -26,7 +26,8 @@ def picture(text: str) -> bytes:
     return file.getvalue()
 
 
-PICTURE = picture("route 12")
+PICTURE, OTHER_PICTURE = picture("route 12"), picture("route 13")
+BLOBS = {sha256(content): content for content in (PICTURE, OTHER_PICTURE)}
 EDITION = Edition(
     item="item-1",
     revision=1,
@@ -35,17 +36,23 @@ EDITION = Edition(
     metadata={"summary": "自12月1日起，12路乡村公交环线试运行，首班06:30。", "topics": ("交通", "便民")},
     assets=(Asset(sha256(PICTURE), "image/png", len(PICTURE), "route.png", AssetRole.IMAGE, "12路线路图"),),
 )
-PATHS = {"prepare": "/api/v2/media", "release": "/api/v1/statuses"}
+CALLS = {
+    "release": ("POST", "/api/v1/statuses"),
+    "correct": ("PUT", "/api/v1/statuses/*"),
+    "withdraw": ("DELETE", "/api/v1/statuses/*"),
+}
 
 
 class MastodonBench(Bench):
     shows = frozenset({"digit", "picture"})
+    # Preparing only uploads pictures; a lost answer to that is "nothing happened".
+    faults = frozenset((name, "release") for name in ("drop_answer", "drop_request", "answer_502"))
     edition = EDITION
 
     def __init__(self, sandbox: Server) -> None:
         self.sandbox = sandbox
         self._http = Http(private_network=True, now=CLOCK.now, limits=Limits(read=5.0, total=5.0))
-        self.tools = Tools(self._http, {sha256(PICTURE): PICTURE}.__getitem__, Templates(), CLOCK.now)
+        self.tools = Tools(self._http, BLOBS.__getitem__, Templates(), CLOCK.now)
         self.outlet = MastodonChannel.twin(Outlet("town", "unit", "mastodon", {}), sandbox.address, "")
 
     def channel(self, **secrets: str) -> Channel:
@@ -66,7 +73,8 @@ class MastodonBench(Bench):
         return effects.count("media_uploaded") - effects.count("media_deleted")
 
     def fault(self, name: str, phase: str) -> None:
-        self.sandbox.knob(name, method="POST", path=PATHS[phase])
+        method, path = CALLS[phase]
+        self.sandbox.knob(name, method=method, path=path)
 
     def alter(self, kind: str) -> None:
         match kind:

@@ -28,6 +28,7 @@ FAULTS: dict[str, Fault] = {"drop_answer": "unheard", "drop_request": "lose", "a
 
 
 class MemoryBench(Bench):
+    faults = frozenset((name, phase) for name in FAULTS for phase in ("prepare", "release", "correct", "withdraw"))
     edition = EDITION
 
     def __init__(self) -> None:
@@ -37,6 +38,13 @@ class MemoryBench(Bench):
         outlet = MemoryChannel.twin(Outlet("memory", "town", "memory", {}), "", "")
         tools = Tools(None, lambda digest: b"", None, CLOCK.now)  # type: ignore[arg-type]  # memory uses neither
         return MemoryChannel(replace(outlet, secrets={**outlet.secrets, **secrets}), tools, self.world)
+
+    @property
+    def corrected(self) -> Edition:
+        """With another picture too."""
+        made = super().corrected
+        picture = replace(self.edition.assets[0], digest=OTHER, size=15)
+        return replace(made, body=made.body.replace(PICTURE, OTHER), assets=(picture,))
 
     def wrong(self) -> Mapping[str, str]:
         return {"password": "guessed"}
@@ -48,8 +56,8 @@ class MemoryBench(Bench):
         return len(self.world.drafts)
 
     def fault(self, name: str, phase: str) -> None:
-        """Preparing is one call, and so is the shot that follows it."""
-        self.world.faults.extend([FAULTS[name]] if phase == "prepare" else [None, FAULTS[name]])
+        """Preparing and withdrawing are one call each, and so is the shot that follows a preparation."""
+        self.world.faults.extend([None, FAULTS[name]] if phase in ("release", "correct") else [FAULTS[name]])
 
     def alter(self, kind: str) -> None:
         """The outlet keeps the digest of what it was handed; it becomes that of the altered edition."""

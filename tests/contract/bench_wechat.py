@@ -46,7 +46,11 @@ EDITION = Edition(
         Asset("0" * 64, "application/pdf", 9, "时刻表.pdf", AssetRole.ATTACHMENT),
     ),
 )
-PATHS = {"prepare": "/cgi-bin/draft/add", "release": "/cgi-bin/freepublish/submit"}
+PATHS = {
+    "prepare": "/cgi-bin/draft/add",
+    "release": "/cgi-bin/freepublish/submit",
+    "withdraw": "/cgi-bin/freepublish/delete",
+}
 
 
 class WechatBench(Bench):

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from _pytest.config import Config
 
+from sync.contract import Capabilities
 from tests.contract.bench import Bench
 
 # A literal list: a bench that is missing fails, it is not skipped.
-KINDS = ("memory", "mastodon", "wechat", "website", "gazette")
+KINDS = ("memory", "mastodon", "wechat", "website", "gazette", "webhook")
 
 
 @pytest.fixture(params=KINDS)
@@ -31,13 +32,26 @@ def pytest_collection_modifyitems(config: Config, items: list[pytest.Item]) -> N
 
 
 def _applies(item: pytest.Function) -> bool:
+    """Whether all that the test's `needs` names holds for the kind that it runs for."""
     needs = item.get_closest_marker("needs")
     if needs is None:
         return True
     given = item.callspec.params
-    kind: type[Bench] = importlib.import_module(f"tests.contract.bench_{given['bench']}").BENCH
-    if "shown" in needs.kwargs:
-        return given[needs.kwargs["shown"]] in kind.shows
-    if "phase" in needs.kwargs:
-        return (given["name"], needs.kwargs["phase"]) in kind.faults
-    return kind.has_login
+    module = importlib.import_module(f"tests.contract.bench_{given['bench']}")
+    kind: type[Bench] = module.BENCH
+    can = _can(given["bench"])
+    holds = {
+        "login": lambda wanted: kind.has_login is wanted,
+        "shown": lambda parameter: given[parameter] in kind.shows,
+        "phase": lambda phase: (given["name"], phase) in kind.faults,
+        "correct": lambda ways: can.correct in ways,
+        "withdraw": lambda wanted: can.withdraw is wanted,
+    }
+    return all(holds[name](wanted) for name, wanted in needs.kwargs.items())
+
+
+def _can(kind: str) -> Capabilities:
+    """What the channel of this kind says that it can do."""
+    module = importlib.import_module(f"channels.{kind}")
+    found: Capabilities = next(one.can for one in vars(module).values() if getattr(one, "kind", None) == kind)
+    return found

@@ -27,7 +27,8 @@ def png(text: str, colour: str = "white") -> bytes:
 
 
 PICTURE, TABLE = png("route 12"), "站点,第1班\r\n镇政府,06:30\r\n".encode("utf-8-sig")
-BLOBS = {sha256(PICTURE): PICTURE, sha256(TABLE): TABLE}
+NEW_PICTURE, NEW_TABLE = png("route 13"), "站点,第1班\r\n镇政府,06:45\r\n".encode("utf-8-sig")
+BLOBS = {sha256(content): content for content in (PICTURE, TABLE, NEW_PICTURE, NEW_TABLE)}
 
 BODY = f"""<h2>一、线路</h2>
 <p>自 <strong>2026 年 12 月 1 日</strong>起试运行，面积 3 km<sup>2</sup>，见<a href="https://bus.example.gov.cn/lines?from=qx&amp;line=12">查询页</a>。</p>
@@ -66,6 +67,21 @@ def edition(title: str = "关于开通乡村公交环线的通告", body: str = 
     return Edition("item-1", 1, title, body, {**METADATA, **metadata}, assets)
 
 
+def corrected(given: Edition, revision: int = 2, mark: str = "更正") -> Edition:
+    """The next edition of it: another title, another time in text and cell, another picture and attachment."""
+    body = given.body.replace("06:30", "06:45")
+    for old, new in ((PICTURE, NEW_PICTURE), (TABLE, NEW_TABLE)):
+        body = body.replace(sha256(old), sha256(new))
+    changed = {sha256(PICTURE): NEW_PICTURE, sha256(TABLE): NEW_TABLE}
+    assets = tuple(
+        replace(asset, digest=sha256(changed[asset.digest]), size=len(changed[asset.digest])) for asset in given.assets
+    )
+    metadata = {**given.metadata, "summary": "环线试运行，首班 06:45。"}
+    return replace(
+        given, revision=revision, title=f"{given.title}（{mark}）", body=body, metadata=metadata, assets=assets
+    )
+
+
 def tools() -> Tools:
     return Tools(Http(private_network=True, now=CLOCK.now), BLOBS.__getitem__, Templates(), CLOCK.now)
 
@@ -85,6 +101,10 @@ class StaticBench(Bench):
         self.served = Path(self.outlet.settings["directory"])
         self.hidden = self.served.parent / ".www.staged"
         self.tools = tools()
+
+    @property
+    def corrected(self) -> Edition:
+        return corrected(self.edition)
 
     def channel(self, **secrets: str) -> StaticChannel:
         return self._kind(self.outlet, self.tools)
@@ -121,10 +141,23 @@ class StaticBench(Bench):
         assert isinstance(receipt, Receipt)
         return rendition, receipt
 
-    def armed(self, rendition: Rendition, key: Key, at: int | None = None) -> Shot:
-        prepared = self.channel().prepare(rendition, key)
+    def correct(self, given: Edition, key: Key, replaces: Receipt, at: int | None = None) -> tuple[Rendition, Receipt]:
+        """The same for a correction of the copy `replaces`."""
+        rendition = self.channel().render(given, Place(key, replaces.url, replaces))
+        shot = self.armed(rendition, key, at, replaces)
+        shot.send(window(), CLOCK.boottime)
+        receipt = shot.settle()
+        assert isinstance(receipt, Receipt)
+        return rendition, receipt
+
+    def armed(self, rendition: Rendition, key: Key, at: int | None = None, replaces: Receipt | None = None) -> Shot:
+        prepared = self.channel().prepare(rendition, key, replaces)
         notes = {**prepared.notes, **({"release_at": str(at)} if at is not None else {})}
         return self.channel().arm(replace(prepared, notes=notes), rendition, key)
+
+    def content(self) -> dict[str, bytes]:
+        """The same with what is in them."""
+        return {path: (self.served / path).read_bytes() for path in self.public_files()}
 
     def public_files(self) -> set[str]:
         """All that lies in the served folder, by path."""

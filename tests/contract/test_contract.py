@@ -7,15 +7,18 @@ import pytest
 from sync.contract import (
     Accepted,
     Ambiguous,
+    Correct,
+    OutletError,
     Prepared,
     Receipt,
     Shot,
     TryLater,
     Unauthorised,
+    Unsupported,
     Window,
 )
 from sync.model import Key, Rendition
-from tests.contract.bench import CLOCK, Bench, public, window
+from tests.contract.bench import CLOCK, Bench, public, unseen, window
 
 
 def armed(bench: Bench, rendition: Rendition, key: Key) -> tuple[Prepared, Shot]:
@@ -31,6 +34,30 @@ def released(bench: Bench, rendition: Rendition, key: Key) -> Receipt:
     _, shot = armed(bench, rendition, key)
     shot.send(window(), CLOCK.boottime)
     return public(bench.channel(), rendition, key, shot.settle())
+
+
+def aimed(bench: Bench, rendition: Rendition, key: Key, replaces: Receipt) -> tuple[Prepared, Shot]:
+    """A correction in place, prepared and armed."""
+    prepared = bench.channel().prepare(rendition, key, replaces)
+    shot = bench.channel().arm(prepared, rendition, key)
+    shot.check()
+    return prepared, shot
+
+
+def corrected(bench: Bench, first: Key, replaces: Receipt) -> tuple[Key, Rendition, Receipt]:
+    """The second edition takes the place of the first, by the way of this kind."""
+    key = bench.key()
+    if bench.channel().can.correct is Correct.EDIT:
+        rendition = bench.render_corrected(key, first, replaces)
+        _, shot = aimed(bench, rendition, key, replaces)
+        shot.send(window(), CLOCK.boottime)
+        receipt = public(bench.channel(), rendition, key, shot.settle(), replaces)
+    else:
+        rendition = bench.render_corrected(key, first, None)
+        receipt = released(bench, rendition, key)
+        assert bench.channel().verify(receipt, rendition).visible
+        bench.channel().withdraw(replaces, key)
+    return key, rendition, receipt
 
 
 def test_check_accepts_the_edition(bench: Bench) -> None:
@@ -218,3 +245,159 @@ def test_discard_leaves_nothing(bench: Bench) -> None:
     assert 0 == bench.hidden_things()
     bench.channel().discard(prepared, key)
     assert 0 == bench.public_copies()
+
+
+EDIT = (Correct.EDIT,)
+
+
+@pytest.mark.needs(correct=(Correct.EDIT, Correct.REPLACE))
+def test_a_correction_leaves_one_copy_that_shows_the_new_text(bench: Bench) -> None:
+    """In place at the same address, or anew with the old copy withdrawn: readers find the new edition, and it alone."""
+    key = bench.key()
+    rendition = bench.render(key)
+    receipt = released(bench, rendition, key)
+    again, newer, changed = corrected(bench, key, receipt)
+    assert 1 == bench.public_copies()
+    replaces = receipt if bench.channel().can.correct is Correct.EDIT else None
+    sighting = bench.channel().verify(changed, newer, rendition if replaces else None)
+    assert (True, ()) == (sighting.visible, sighting.problems)
+    if replaces:
+        assert receipt.url == changed.url
+    else:
+        assert unseen(bench.channel(), receipt, rendition)
+    found = bench.channel().probe(newer, again, None, replaces)
+    assert isinstance(found, Receipt)
+    assert changed.url == found.url
+
+
+@pytest.mark.needs(correct=EDIT)
+def test_a_prepared_correction_shows_nothing_of_itself(bench: Bench) -> None:
+    """Until its shot the old edition is whole, and a probe finds no more than what is hidden."""
+    key, again = bench.key(), bench.key()
+    rendition = bench.render(key)
+    receipt = released(bench, rendition, key)
+    newer = bench.render_corrected(again, key, receipt)
+    assert bench.channel().probe(newer, again, None, receipt) is None
+    prepared, shot = aimed(bench, newer, again, receipt)
+    assert () == bench.channel().verify(receipt, rendition).problems
+    assert not bench.channel().verify(receipt, newer, rendition).visible
+    assert isinstance(bench.channel().probe(newer, again, prepared, receipt), Prepared | None)
+    shot.close()
+    bench.channel().discard(prepared, again)
+    sighting = bench.channel().verify(receipt, rendition)
+    assert (True, ()) == (sighting.visible, sighting.problems)
+    assert 1 == bench.public_copies()
+
+
+@pytest.mark.needs(correct=EDIT, phase="correct")
+@pytest.mark.parametrize("name", ["drop_answer", "answer_502"])
+def test_a_correction_whose_answer_is_lost_is_found_by_the_probe(bench: Bench, name: str) -> None:
+    """It was done, and we were not told: still one copy, and it shows the new edition."""
+    key, again = bench.key(), bench.key()
+    rendition = bench.render(key)
+    receipt = released(bench, rendition, key)
+    newer = bench.render_corrected(again, key, receipt)
+    bench.fault(name, "correct")
+    prepared, shot = aimed(bench, newer, again, receipt)
+    shot.send(window(), CLOCK.boottime)
+    with pytest.raises(Ambiguous):
+        shot.settle()
+    found = bench.channel().probe(newer, again, prepared, receipt)
+    assert isinstance(found, Receipt | Accepted)
+    changed = public(bench.channel(), newer, again, found, receipt)
+    sighting = bench.channel().verify(changed, newer, rendition)
+    assert (True, ()) == (sighting.visible, sighting.problems)
+    assert 1 == bench.public_copies()
+
+
+@pytest.mark.needs(correct=EDIT, phase="correct")
+@pytest.mark.parametrize("name", ["drop_request"])
+def test_a_correction_that_was_lost_can_be_sent_again(bench: Bench, name: str) -> None:
+    """It was not done: readers and the probe find the old edition; one more shot changes it."""
+    key, again = bench.key(), bench.key()
+    rendition = bench.render(key)
+    receipt = released(bench, rendition, key)
+    newer = bench.render_corrected(again, key, receipt)
+    bench.fault(name, "correct")
+    prepared, shot = aimed(bench, newer, again, receipt)
+    shot.send(window(), CLOCK.boottime)
+    with pytest.raises(Ambiguous):
+        shot.settle()
+    assert not bench.channel().verify(receipt, newer, rendition).visible
+    found = bench.channel().probe(newer, again, prepared, receipt)
+    assert isinstance(found, Prepared | None)
+    once_more = bench.channel().arm(found or prepared, newer, again)
+    once_more.send(window(), CLOCK.boottime)
+    changed = public(bench.channel(), newer, again, once_more.settle(), receipt)
+    assert () == bench.channel().verify(changed, newer, rendition).problems
+    assert 1 == bench.public_copies()
+
+
+@pytest.mark.needs(withdraw=True)
+def test_a_withdrawn_copy_is_gone(bench: Bench) -> None:
+    """No copy, nothing for a reader; withdrawing again is success."""
+    key = bench.key()
+    rendition = bench.render(key)
+    receipt = released(bench, rendition, key)
+    bench.channel().withdraw(receipt, bench.key())
+    assert unseen(bench.channel(), receipt, rendition)
+    assert 0 == bench.public_copies()
+    bench.channel().withdraw(receipt, bench.key())
+    assert 0 == bench.public_copies()
+    assert not isinstance(bench.channel().probe(rendition, key, None), Receipt)
+    assert not bench.channel().verify(receipt, rendition).visible
+
+
+@pytest.mark.needs(correct=EDIT, withdraw=True)
+def test_a_corrected_copy_is_withdrawn_by_its_own_receipt(bench: Bench) -> None:
+    """What the correction's receipt names is the copy that is public."""
+    key = bench.key()
+    receipt = released(bench, bench.render(key), key)
+    _, newer, changed = corrected(bench, key, receipt)
+    bench.channel().withdraw(changed, bench.key())
+    assert unseen(bench.channel(), changed, newer)
+    assert 0 == bench.public_copies()
+
+
+@pytest.mark.needs(withdraw=True, phase="withdraw")
+@pytest.mark.parametrize("name", ["drop_answer", "drop_request", "answer_502"])
+def test_a_withdrawal_in_doubt_is_repeated(bench: Bench, name: str) -> None:
+    """Done or not, we were not told: asking again removes it, or finds it removed."""
+    key = bench.key()
+    rendition = bench.render(key)
+    receipt = released(bench, rendition, key)
+    bench.fault(name, "withdraw")
+    withdrawing = bench.key()
+    with pytest.raises(OutletError):
+        bench.channel().withdraw(receipt, withdrawing)
+    bench.channel().withdraw(receipt, withdrawing)
+    assert unseen(bench.channel(), receipt, rendition)
+    assert 0 == bench.public_copies()
+
+
+@pytest.mark.needs(correct=EDIT, withdraw=True)
+@pytest.mark.parametrize("armed_before", [True, False], ids=["armed", "prepared"])
+def test_a_withdrawn_copy_does_not_come_back_with_a_late_correction(bench: Bench, armed_before: bool) -> None:
+    """A correction that waited while its copy was withdrawn makes nothing public, and says so."""
+    key, again = bench.key(), bench.key()
+    receipt = released(bench, bench.render(key), key)
+    newer = bench.render_corrected(again, key, receipt)
+    prepared = bench.channel().prepare(newer, again, receipt)
+    shot = bench.channel().arm(prepared, newer, again) if armed_before else None
+    bench.channel().withdraw(receipt, bench.key())
+    with pytest.raises(OutletError):
+        shot = shot or bench.channel().arm(prepared, newer, again)
+        shot.send(window(), CLOCK.boottime)
+        shot.settle()
+    assert 0 == bench.public_copies()
+    assert unseen(bench.channel(), receipt, newer)
+
+
+@pytest.mark.needs(withdraw=False)
+def test_what_cannot_be_withdrawn_is_said(bench: Bench) -> None:
+    """An outlet without such an act says so, and the copy stays."""
+    key = bench.key()
+    receipt = released(bench, bench.render(key), key)
+    with pytest.raises(Unsupported):
+        bench.channel().withdraw(receipt, bench.key())
+    assert 1 == bench.public_copies()

@@ -11,10 +11,10 @@ import pytest
 
 from channels import mastodon_post as post
 from channels.mastodon import MastodonChannel
-from sync.contract import Place, Receipt, Rejected, Stale, TryLater, Unsupported
-from sync.model import Asset, AssetRole, Edition, Outlet, Sighting, Token
-from tests.contract.bench import CLOCK, window
-from tests.contract.bench_mastodon import EDITION, MastodonBench, bench
+from sync.contract import Accepted, Ambiguous, Place, Prepared, Receipt, Rejected, Stale, TryLater, Unsupported
+from sync.model import Asset, AssetRole, Edition, Key, Outlet, Rendition, Sighting, Token, sha256
+from tests.contract.bench import CLOCK, server, window
+from tests.contract.bench_mastodon import EDITION, OTHER_PICTURE, PICTURE, MastodonBench, bench
 
 CANONICAL = "https://county.example/2026/11/12.html"
 
@@ -101,13 +101,22 @@ def test_what_the_server_shows_is_read_back_exactly(mastodon: MastodonBench) -> 
 
 
 def publish(mastodon: MastodonBench, given: Edition) -> Sighting:
-    channel, key = mastodon.channel(), mastodon.key()
-    rendition = channel.render(given, Place(mastodon.key(), CANONICAL))
-    shot = channel.arm(channel.prepare(rendition, key), rendition, key)
-    shot.send(window(), CLOCK.boottime)
-    receipt = shot.settle()
+    rendition, receipt = published(mastodon, given)
+    return mastodon.channel().verify(receipt, rendition)
+
+
+def published(mastodon: MastodonBench, given: Edition) -> tuple[Rendition, Receipt]:
+    key = mastodon.key()
+    rendition = mastodon.channel().render(given, Place(key, CANONICAL))
+    receipt = sent(mastodon, mastodon.channel().prepare(rendition, key), rendition, key)
     assert isinstance(receipt, Receipt)
-    return channel.verify(receipt, rendition)
+    return rendition, receipt
+
+
+def sent(mastodon: MastodonBench, prepared: Prepared, rendition: Rendition, key: Key) -> Receipt | Accepted:
+    shot = mastodon.channel().arm(prepared, rendition, key)
+    shot.send(window(), CLOCK.boottime)
+    return shot.settle()
 
 
 # twin
@@ -202,6 +211,267 @@ def test_readers_over_the_limit_come_back_when_told(mastodon: MastodonBench) -> 
     with pytest.raises(TryLater) as caught:
         mastodon.channel().verify(Receipt("1", "", 0), mastodon.render(key))
     assert 4_070_908_800_000_000 == caught.value.not_before
+
+
+def test_a_lost_upload_is_nothing_that_happened(mastodon: MastodonBench) -> None:
+    """The orphan is forgotten by the server; the same item goes out once, however often it was public before."""
+    publish(mastodon, EDITION)
+    mastodon.sandbox.knob("drop_answer", path="/api/v2/media")
+    rendition = mastodon.channel().render(EDITION, Place(mastodon.key(), CANONICAL))
+    with pytest.raises(TryLater) as caught:
+        mastodon.channel().prepare(rendition, mastodon.key())
+    assert not isinstance(caught.value, Ambiguous)
+
+
+# the same item once more
+
+
+def test_published_again_an_older_copy_is_not_taken_for_it(mastodon: MastodonBench) -> None:
+    """Text, pictures and address are the same, and its request was lost: prepared, not public."""
+    published(mastodon, EDITION)
+    key = mastodon.key()
+    rendition = mastodon.channel().render(EDITION, Place(key, CANONICAL))
+    prepared = mastodon.channel().prepare(rendition, key)
+    mastodon.fault("drop_request", "release")
+    with pytest.raises(Ambiguous):
+        sent(mastodon, prepared, rendition, key)
+    assert prepared == mastodon.channel().probe(rendition, key, prepared)
+    sent(mastodon, prepared, rendition, key)
+    assert 2 == mastodon.public_copies()
+
+
+def test_published_again_a_copy_that_overtook_it_is_not_taken_for_it(mastodon: MastodonBench) -> None:
+    """Both prepared, then one goes out: newer than the other's preparation, and told apart by its pictures."""
+    first, second = mastodon.key(), mastodon.key()
+    rendition = mastodon.channel().render(EDITION, Place(first, CANONICAL))
+    prepared = {key: mastodon.channel().prepare(rendition, key) for key in (first, second)}
+    receipt = sent(mastodon, prepared[first], rendition, first)
+    assert prepared[second] == mastodon.channel().probe(rendition, second, prepared[second])
+    found = mastodon.channel().probe(rendition, first, prepared[first])
+    assert isinstance(found, Receipt) and isinstance(receipt, Receipt)
+    assert (receipt.ref, None) == (found.ref, found.notes.get("copies"))
+
+
+# correction
+
+CORRECTED = replace(
+    EDITION,
+    revision=2,
+    body=EDITION.body.replace(sha256(PICTURE), sha256(OTHER_PICTURE)),
+    metadata={**EDITION.metadata, "summary": "自12月2日起，12路乡村公交环线试运行，首班06:40。"},
+    assets=(replace(EDITION.assets[0], digest=sha256(OTHER_PICTURE), size=len(OTHER_PICTURE), alt="更正后的线路图"),),
+)
+
+
+class Correction:
+    """EDITION is public; another edition is to take its place."""
+
+    def __init__(self, mastodon: MastodonBench, to: Edition = CORRECTED) -> None:
+        self.mastodon, self.key = mastodon, mastodon.key()
+        self.before, self.public = published(mastodon, EDITION)
+        self.rendition = mastodon.channel().render(to, Place(self.key, CANONICAL, self.public))
+
+    def prepare(self) -> Prepared:
+        return self.mastodon.channel().prepare(self.rendition, self.key, self.public)
+
+    def send(self, prepared: Prepared) -> Receipt:
+        receipt = sent(self.mastodon, prepared, self.rendition, self.key)
+        assert isinstance(receipt, Receipt)
+        return receipt
+
+    def probe(self, hint: Prepared | None) -> object:
+        return self.mastodon.channel().probe(self.rendition, self.key, hint, self.public)
+
+    def verify(self) -> Sighting:
+        return self.mastodon.channel().verify(self.public, self.rendition, self.before)
+
+    def edits(self) -> int:
+        return sum(line["effect"] == "post_edited" for line in self.mastodon.sandbox.record())
+
+
+@pytest.fixture
+def correction(mastodon: MastodonBench) -> Correction:
+    return Correction(mastodon)
+
+
+def test_a_correction_edits_the_very_status(correction: Correction) -> None:
+    """Id and address stay; text, picture and description are the new ones; preparing shows nothing."""
+    prepared = correction.prepare()
+    assert not correction.verify().visible
+    receipt = correction.send(prepared)
+    assert (correction.public.ref, correction.public.url) == (receipt.ref, receipt.url)
+    assert receipt.notes["edited"]
+    sighting = correction.verify()
+    assert (True, ()) == (sighting.visible, sighting.problems)
+    assert 1 == correction.mastodon.public_copies()
+
+
+@pytest.mark.parametrize("changed", ["picture", "description"])
+def test_a_correction_of_a_picture_alone_is_not_visible_before_it_is(mastodon: MastodonBench, changed: str) -> None:
+    """The text is the same on both sides: only the picture, or its description, tells."""
+    (old,) = EDITION.assets
+    new = (
+        replace(old, digest=sha256(OTHER_PICTURE), size=len(OTHER_PICTURE))
+        if changed == "picture"
+        else replace(old, alt="更正后的说明")
+    )
+    correction = Correction(mastodon, replace(EDITION, revision=2, assets=(new,)))
+    prepared = correction.prepare()
+    assert (False, prepared) == (correction.verify().visible, correction.probe(prepared))
+    receipt = correction.send(prepared)
+    sighting = correction.verify()
+    assert (True, ()) == (sighting.visible, sighting.problems)
+    assert receipt == replace(correction.probe(prepared), at=receipt.at)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("fault", ["drop_answer", "answer_502"])
+def test_a_lost_answer_to_an_edit_is_found_in_that_status(correction: Correction, fault: str) -> None:
+    """Done, and we were not told; nothing else that bears the address is looked at."""
+    prepared = correction.prepare()
+    correction.mastodon.fault(fault, "correct")
+    with pytest.raises(Ambiguous):
+        correction.send(prepared)
+    found = correction.probe(prepared)
+    assert isinstance(found, Receipt)
+    assert correction.public.ref == found.ref
+    assert (1, 1) == (correction.edits(), correction.mastodon.public_copies())
+
+
+def test_a_lost_edit_is_not_taken_for_done(correction: Correction) -> None:
+    """The status that is there shows the earlier edition: send it once more."""
+    prepared = correction.prepare()
+    correction.mastodon.fault("drop_request", "correct")
+    with pytest.raises(Ambiguous):
+        correction.send(prepared)
+    assert prepared == correction.probe(prepared)
+    correction.send(prepared)
+    assert () == correction.verify().problems
+
+
+def test_a_correction_that_changes_nothing_here_is_not_found_before_it_was_sent(mastodon: MastodonBench) -> None:
+    """The same text and the same picture as are public already: without the preparation nothing is claimed."""
+    correction = Correction(mastodon, replace(EDITION, revision=2))
+    assert correction.probe(None) is None
+    prepared = correction.prepare()
+    assert prepared == correction.probe(prepared)
+    correction.send(prepared)
+    assert isinstance(correction.probe(prepared), Receipt)
+
+
+def test_an_edit_is_found_without_its_preparation(correction: Correction) -> None:
+    """After a restore nobody knows what was uploaded: text and pictures are compared as a reader sees them."""
+    correction.send(correction.prepare())
+    assert isinstance(correction.probe(None), Receipt)
+    other = mastodon_edit(correction, status="别的")
+    assert correction.probe(None) is None and other["edited_at"]
+
+
+def mastodon_edit(correction: Correction, **given: object) -> dict[str, object]:
+    """A colleague edits it by another client."""
+    path = f"/api/v1/statuses/{correction.public.ref}"
+    answer: dict[str, object] = correction.mastodon.sandbox.ask("PUT", path, given, token="sandbox-town")
+    return answer
+
+
+def test_a_status_that_is_gone_cannot_be_corrected(correction: Correction) -> None:
+    """Noticed while arming, told by preparing: the editor has to publish it anew."""
+    prepared = correction.prepare()
+    correction.mastodon.channel().withdraw(correction.public, correction.key)
+    with pytest.raises(Stale):
+        correction.mastodon.channel().arm(prepared, correction.rendition, correction.key)
+    with pytest.raises(Rejected, match="gone"):
+        correction.prepare()
+    assert prepared == correction.probe(prepared)
+
+
+def test_a_server_without_edits_refuses(correction: Correction) -> None:
+    """404 to the edit of a status that is there; nothing changed."""
+    prepared = correction.prepare()
+    correction.mastodon.sandbox.knob("no_edit")
+    with pytest.raises(Rejected):
+        correction.send(prepared)
+    assert not correction.verify().visible
+
+
+def test_a_server_that_ignores_the_edit_is_not_visible(correction: Correction) -> None:
+    """200 proves nothing; the page does."""
+    correction.mastodon.sandbox.knob("ignore_edit")
+    correction.send(correction.prepare())
+    assert not correction.verify().visible
+
+
+def test_a_server_that_ignores_new_pictures_is_told(correction: Correction) -> None:
+    """The new text beside the old picture is visible, and not what was approved."""
+    correction.mastodon.sandbox.knob("ignore_edited_media")
+    correction.send(correction.prepare())
+    sighting = correction.verify()
+    assert sighting.visible
+    assert {"image", "text"} == {problem.where for problem in sighting.problems}
+
+
+def test_a_correction_is_corrected_again(correction: Correction) -> None:
+    """The receipt of the correction leads to the next one; the history keeps all three."""
+    receipt = correction.send(correction.prepare())
+    channel, key = correction.mastodon.channel(), correction.mastodon.key()
+    rendition = channel.render(EDITION, Place(key, CANONICAL, receipt))
+    prepared = channel.prepare(rendition, key, receipt)
+    again = sent(correction.mastodon, prepared, rendition, key)
+    assert isinstance(again, Receipt)
+    assert () == channel.verify(again, rendition, correction.rendition).problems
+    assert 3 == len(correction.mastodon.sandbox.ask("GET", f"/api/v1/statuses/{again.ref}/history"))
+
+
+# withdrawal
+
+
+def test_a_withdrawn_status_is_gone_with_its_pictures(mastodon: MastodonBench) -> None:
+    """An anonymous reader finds nothing; once more is success."""
+    rendition, receipt = published(mastodon, EDITION)
+    picture = mastodon.sandbox.ask("GET", f"/api/v1/statuses/{receipt.ref}")["media_attachments"][0]["url"]
+    for _ in range(2):
+        mastodon.channel().withdraw(receipt, mastodon.key())
+    assert not mastodon.channel().verify(receipt, rendition).visible
+    assert 404 == mastodon.tools.http.read(picture).status
+
+
+@pytest.mark.parametrize("fault", ["drop_answer", "drop_request", "answer_502"])
+def test_a_withdrawal_without_an_answer_is_repeated(mastodon: MastodonBench, fault: str) -> None:
+    """Whether it was done or not, asking again is right."""
+    rendition, receipt = published(mastodon, EDITION)
+    mastodon.fault(fault, "withdraw")
+    with pytest.raises(TryLater):
+        mastodon.channel().withdraw(receipt, mastodon.key())
+    mastodon.channel().withdraw(receipt, mastodon.key())
+    assert not mastodon.channel().verify(receipt, rendition).visible
+
+
+def test_a_receipt_of_the_version_before_is_corrected_and_withdrawn(mastodon: MastodonBench) -> None:
+    """It says nothing about edits; what it names is enough."""
+    correction = Correction(mastodon)
+    correction.public = replace(correction.public, notes={"visibility": "public"})
+    correction.send(correction.prepare())
+    assert isinstance(correction.probe(None), Receipt)
+    mastodon.channel().withdraw(correction.public, correction.key)
+    assert 0 == mastodon.public_copies()
+
+
+def test_what_was_public_before_a_restart_of_the_outlet_is_corrected_and_withdrawn(tmp_path: Path) -> None:
+    """The sandbox keeps its statuses and pictures, at the same address."""
+    home = tmp_path / "sandbox"
+    with server("channels.sandbox.mastodon", home) as running:
+        first = MastodonBench(running)
+        before, receipt = published(first, EDITION)
+        first.close()
+    with server("channels.sandbox.mastodon", home) as running:
+        mastodon = MastodonBench(running)
+        assert () == mastodon.channel().verify(receipt, before).problems
+        key = mastodon.key()
+        rendition = mastodon.channel().render(CORRECTED, Place(key, CANONICAL, receipt))
+        sent(mastodon, mastodon.channel().prepare(rendition, key, receipt), rendition, key)
+        assert () == mastodon.channel().verify(receipt, rendition, before).problems
+        mastodon.channel().withdraw(receipt, key)
+        assert not mastodon.channel().verify(receipt, rendition).visible
+        mastodon.close()
 
 
 # media

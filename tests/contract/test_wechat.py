@@ -19,6 +19,7 @@ import pytest
 
 from channels.sandbox.wechat_books import FORCES_A_DAY, Account, Draft, Refused, TokenTable
 from channels.wechat import WechatChannel
+from channels.wechat_article import is_marked, marked
 from sync.clock import SECOND
 from sync.contract import (
     Accepted,
@@ -346,6 +347,15 @@ def test_an_earlier_edition_is_not_taken_for_the_correction(wechat: Wechat) -> N
     assert wechat.channel().probe(rendition, wechat.delivery, prepared) == prepared
 
 
+def found_public(wechat: Wechat, hint: Prepared) -> Receipt | None:
+    """None also while it cannot be learnt."""
+    try:
+        found = wechat.probe(hint)
+    except TryLater:
+        return None
+    return found if isinstance(found, Receipt) else None
+
+
 def test_a_submission_that_lands_late_is_found(wechat: Wechat) -> None:
     """First the draft is still there, which proves nothing yet; then the article is public."""
     prepared = wechat.prepare()
@@ -354,11 +364,7 @@ def test_a_submission_that_lands_late_is_found(wechat: Wechat) -> None:
         wechat.submit(prepared)
     assert wechat.probe(prepared) == prepared
 
-    def landed() -> Receipt | None:
-        found = wechat.probe(prepared)
-        return found if isinstance(found, Receipt) else None
-
-    assert isinstance(until(landed), Receipt)
+    assert isinstance(until(lambda: found_public(wechat, prepared)), Receipt)
     assert wechat.public_copies() == 1
 
 
@@ -452,6 +458,309 @@ def test_without_a_canonical_address_only_the_job_tells(wechat: Wechat) -> None:
     shot.send(window(), CLOCK.boottime)
     receipt = public(wechat.channel(), rendition, wechat.delivery, shot.settle())
     assert wechat.channel().verify(receipt, rendition).problems == ()
+
+
+# The same address once more: a correction, or the same item again
+
+LATER = replace(EDITION, body=EDITION.body.replace("06:30", "06:40"), revision=2)
+
+
+class Next:
+    """One article is public; another delivery at the same canonical address follows it."""
+
+    def __init__(self, wechat: Wechat, edition: Edition) -> None:
+        self.wechat, self.old, self.key = wechat, wechat.publish(), wechat.key()
+        canonical = wechat.rendition.fields["content_source_url"].partition("#")[0]
+        self.rendition = wechat.channel().render(edition, Place(self.key, canonical))
+
+    def prepare(self) -> Prepared:
+        return self.wechat.channel().prepare(self.rendition, self.key)
+
+    def probe(self, hint: Prepared | Accepted | None) -> Prepared | Accepted | Receipt | None:
+        return self.wechat.channel().probe(self.rendition, self.key, hint)
+
+    def send(self, prepared: Prepared) -> Receipt | Accepted:
+        shot = self.wechat.channel().arm(prepared, self.rendition, self.key)
+        shot.send(window(), CLOCK.boottime)
+        return shot.settle()
+
+    def found(self, hint: Prepared | Accepted) -> Receipt:
+        """The receipt, as soon as it can be learnt."""
+
+        def receipt() -> Receipt | None:
+            try:
+                told = self.probe(hint)
+            except TryLater:
+                return None
+            return told if isinstance(told, Receipt) else None
+
+        told = until(receipt)
+        assert isinstance(told, Receipt)
+        return told
+
+
+@pytest.fixture(params=[LATER, EDITION], ids=["correction", "again"])
+def following(wechat: Wechat, request: pytest.FixtureRequest) -> Next:
+    return Next(wechat, request.param)
+
+
+def test_a_lost_answer_never_brings_the_old_article(following: Next) -> None:
+    """Both bear the canonical address, and "again" the very same content: the new article is found, sent once."""
+    prepared = following.prepare()
+    following.wechat.sandbox.knob("drop_answer", path=SUBMIT, account=following.wechat.account)
+    with pytest.raises(Ambiguous):
+        following.send(prepared)
+    receipt = following.found(prepared)
+    assert receipt.ref != following.old.ref and receipt.notes["copies"] == "1"
+    assert (following.wechat.effects("submitted"), following.wechat.public_copies()) == (2, 2)
+    assert following.wechat.channel().verify(receipt, following.rendition).problems == ()
+
+
+def test_a_lost_request_is_not_taken_for_the_old_article(following: Next) -> None:
+    """Nothing was submitted: the draft is there, and it can be sent."""
+    prepared = following.prepare()
+    following.wechat.sandbox.knob("drop_request", path=SUBMIT, account=following.wechat.account)
+    with pytest.raises(Ambiguous):
+        following.send(prepared)
+    assert following.probe(prepared) == prepared
+    sent = following.send(prepared)
+    assert isinstance(sent, Accepted) and following.found(sent).ref != following.old.ref
+
+
+def test_an_accepted_job_of_unknown_number_is_not_the_old_article(following: Next) -> None:
+    """While the new one is worked off, it is waited for."""
+    following.wechat.knob("latency", ms=500)
+    prepared = following.prepare()
+    sent = following.send(prepared)
+    assert isinstance(sent, Accepted)
+    lost = replace(sent, job="")
+    assert isinstance(following.probe(lost), Accepted)
+    assert following.found(lost).ref != following.old.ref
+
+
+@pytest.mark.parametrize("name", ["drop_answer", "drop_request"])
+def test_doubt_while_preparing_it_finds_no_old_article(following: Next, name: str) -> None:
+    """Without any hint: its own draft or nothing."""
+    following.wechat.sandbox.knob(name, path=PATHS["prepare"], account=following.wechat.account)
+    with pytest.raises(Ambiguous):
+        following.prepare()
+    found = following.probe(None)
+    assert isinstance(found, Prepared) if name == "drop_answer" else found is None
+
+
+def test_an_old_article_that_a_colleague_removes_meanwhile_is_not_the_new_one(following: Next) -> None:
+    """Whatever moves the old one's time, or ends it, says nothing about the new one."""
+    prepared = following.prepare()
+    following.wechat.console("delete", article_id=following.old.ref)
+    assert following.probe(prepared) == prepared
+
+
+def test_a_replacement_is_public_before_the_old_one_is_withdrawn(wechat: Wechat) -> None:
+    """Two addresses for a while, then one: the old page holds a notice, the new one is as approved."""
+    following = Next(wechat, LATER)
+    sent = following.send(following.prepare())
+    assert isinstance(sent, Accepted)
+    new = following.found(sent)
+    assert wechat.public_copies() == 2
+    wechat.channel().withdraw(following.old, following.key)
+    assert not wechat.channel().verify(following.old, wechat.rendition).visible
+    sighting = wechat.channel().verify(new, following.rendition)
+    assert (sighting.visible, sighting.problems) == (True, ())
+    assert following.probe(sent) == replace(new, at=following.found(sent).at) or following.found(sent).ref == new.ref
+
+
+def test_nothing_is_changed_in_place(wechat: Wechat) -> None:
+    """Asked for it, the channel says so instead of publishing another one."""
+    receipt = wechat.publish()
+    with pytest.raises(Unsupported):
+        wechat.channel().prepare(wechat.rendition, wechat.key(), receipt)
+    assert wechat.effects("drafted") == 1
+
+
+def test_an_address_with_a_fragment_keeps_it() -> None:
+    """The mark goes behind it; two deliveries of one address differ, one delivery does not."""
+    one, other = Key("i", "1"), Key("i", "2")
+    assert marked("https://a.example/#/x", one).startswith("https://a.example/#/x&tongfa-")
+    assert marked("https://a.example/", one) == marked("https://a.example/", one) != marked("https://a.example/", other)
+    assert not is_marked("https://tongfa-a.example/tongfa-1")
+
+
+# A review that takes longer than anybody waits
+
+
+def lose_the_answer(wechat: Wechat, review_ms: int) -> Prepared:
+    """Submitted, and nobody was told; WeChat reviews it for so long."""
+    wechat.knob("latency", ms=review_ms)
+    prepared = wechat.prepare()
+    wechat.sandbox.knob("drop_answer", path=SUBMIT, account=wechat.account)
+    with pytest.raises(Ambiguous):
+        wechat.submit(prepared)
+    return prepared
+
+
+def test_a_draft_under_review_is_no_absence(wechat: Wechat) -> None:
+    """However long the review: "it cannot be learnt now", never "it is still only prepared"; then the article."""
+    prepared = lose_the_answer(wechat, review_ms=1500)
+    for _ in range(3):
+        with pytest.raises(TryLater, match="审核") as caught:
+            wechat.probe(prepared)
+        assert caught.value.not_before is not None and caught.value.not_before > CLOCK.now()
+    assert isinstance(until(lambda: found_public(wechat, prepared)), Receipt)
+    assert (wechat.effects("submitted"), wechat.public_copies()) == (1, 1)
+
+
+def test_a_draft_consumed_during_the_review_is_never_sent_again(wechat: Wechat) -> None:
+    """Gone from the box, and not yet in any list: it went out, or is about to."""
+    prepared = lose_the_answer(wechat, review_ms=60_000)
+    wechat.ask("draft/delete", {"media_id": prepared.ref})
+    assert wechat.probe(prepared) == Accepted("", prepared.notes)
+
+
+@pytest.mark.parametrize("status", [2, 3, 4])
+def test_a_job_that_failed_unheard_is_not_sent_again(wechat: Wechat, status: int) -> None:
+    """Its failure cannot be told from a review: a submission without a result stays unexplained."""
+    wechat.knob("outcome", status=status)
+    prepared = lose_the_answer(wechat, review_ms=0)
+    until(lambda: any(line["effect"] == "refused_later" for line in wechat.sandbox.record()))
+    with pytest.raises(TryLater):
+        wechat.probe(prepared)
+
+
+def test_an_article_published_by_hand_explains_no_submission(wechat: Wechat) -> None:
+    """A colleague's article appears while ours is under review: it is not ours, and proves nothing."""
+    prepared = lose_the_answer(wechat, review_ms=60_000)
+    wechat.knob("latency", ms=0)
+    made = wechat.draft(content_source_url="https://county.example/by-hand.html")
+    wechat.ask("freepublish/submit", {"media_id": made["media_id"]})
+    until(lambda: wechat.public_copies() == 1)
+    with pytest.raises(TryLater):
+        wechat.probe(prepared)
+
+
+def test_other_deliveries_of_today_do_not_hide_that_nothing_was_submitted(wechat: Wechat) -> None:
+    """Each of their submissions has its article: ours was lost on the way, and can be sent again."""
+    prepared = wechat.prepare()
+    other = wechat.key()
+    rendition = wechat.render(other)
+    shot = wechat.channel().arm(wechat.channel().prepare(rendition, other), rendition, other)
+    shot.send(window(), CLOCK.boottime)
+    public(wechat.channel(), rendition, other, shot.settle())
+    wechat.sandbox.knob("drop_request", path=SUBMIT, account=wechat.account)
+    with pytest.raises(Ambiguous):
+        wechat.submit(prepared)
+    assert wechat.probe(prepared) == prepared
+
+
+def test_without_a_count_of_submissions_nothing_is_sent_again(wechat: Wechat) -> None:
+    """An account that tells no numbers: a draft in the box is no absence."""
+    prepared = wechat.prepare()
+    wechat.knob("uncounted")
+    with pytest.raises(TryLater):
+        wechat.probe(prepared)
+
+
+def test_a_draft_older_than_today_is_for_a_person(wechat: Wechat) -> None:
+    """The count began anew at China's midnight, so it says nothing about yesterday."""
+    prepared = wechat.prepare()
+    yesterday = str(int(prepared.notes["since"]) - 24 * 3600)
+    with pytest.raises(Unsupported, match="草稿箱"):
+        wechat.probe(replace(prepared, notes={**prepared.notes, "since": yesterday}))
+
+
+# Withdrawal
+
+
+def test_a_withdrawn_article_shows_a_notice(wechat: Wechat) -> None:
+    """Only this article of the publication is named; its page answers 200 and is not visible; again is success."""
+    receipt = wechat.publish()
+    for _ in range(2):
+        wechat.channel().withdraw(receipt, wechat.key())
+    sighting = wechat.channel().verify(receipt, wechat.rendition)
+    assert not sighting.visible and "删除" in sighting.problems[0].message
+    deleted = [line for line in wechat.sandbox.record() if line["effect"] == "deleted" and line["ref"] == receipt.ref]
+    assert {1} == {line["detail"]["index"] for line in deleted}
+
+
+@pytest.mark.parametrize("act", ["delete", "ban"])
+def test_withdrawing_what_was_removed_in_the_console_is_success(wechat: Wechat, act: str) -> None:
+    """Also where WeChat does not know the article any more (53600)."""
+    receipt = wechat.publish()
+    wechat.console(act, article_id=receipt.ref)
+    wechat.channel().withdraw(receipt, wechat.key())
+    wechat.knob("forgets_deleted")
+    wechat.channel().withdraw(receipt, wechat.key())
+    assert not wechat.channel().verify(receipt, wechat.rendition).visible
+
+
+@pytest.mark.parametrize("fault", ["drop_answer", "drop_request", "answer_502"])
+def test_a_withdrawal_without_an_answer_can_be_repeated(wechat: Wechat, fault: str) -> None:
+    """Done or not: asking again is harmless, and the page decides."""
+    receipt = wechat.publish()
+    wechat.sandbox.knob(fault, path=PATHS["withdraw"], account=wechat.account)
+    with pytest.raises((Ambiguous, TryLater)):
+        wechat.channel().withdraw(receipt, wechat.key())
+    wechat.channel().withdraw(receipt, wechat.key())
+    assert not wechat.channel().verify(receipt, wechat.rendition).visible
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_an_unknown_refusal_to_delete_is_looked_up(wechat: Wechat, deleted: bool) -> None:
+    """What WeChat answers for an article that is gone is not documented: is_deleted decides."""
+    receipt = wechat.publish()
+    if deleted:
+        wechat.console("delete", article_id=receipt.ref)
+    wechat.knob("errcode", code=99999, path=PATHS["withdraw"])
+    if deleted:
+        wechat.channel().withdraw(receipt, wechat.key())
+    else:
+        with pytest.raises(Rejected, match="99999"):
+            wechat.channel().withdraw(receipt, wechat.key())
+
+
+def test_a_receipt_of_the_version_before_can_be_withdrawn(wechat: Wechat) -> None:
+    """It names the article, whatever else it notes."""
+    receipt = wechat.publish()
+    wechat.channel().withdraw(Receipt(receipt.ref, receipt.url, receipt.at, {}), wechat.key())
+    assert not wechat.channel().verify(receipt, wechat.rendition).visible
+
+
+def test_a_draft_of_the_version_before_is_not_taken_for_the_old_article(wechat: Wechat) -> None:
+    """It bears the bare address: what is older than it is not its article, whatever its content."""
+    bare = wechat.rendition.fields["content_source_url"].partition("#")[0]
+    rendition = replace(wechat.rendition, fields={**wechat.rendition.fields, "content_source_url": bare})
+    old, new = wechat.key(), wechat.key()
+    first = wechat.channel().prepare(rendition, old)
+    shot = wechat.channel().arm(first, rendition, old)
+    shot.send(window(), CLOCK.boottime)
+    receipt = public(wechat.channel(), rendition, old, shot.settle())
+    second = wechat.channel().prepare(rendition, new)
+    later = Accepted("", {**second.notes, "since": str(int(second.notes["since"]) + 5)})
+    assert wechat.channel().probe(rendition, new, later) == later
+    found = wechat.channel().probe(rendition, old, first)
+    assert isinstance(found, Receipt) and found.ref == receipt.ref
+
+
+def test_what_was_public_before_a_restart_of_the_outlet_is_withdrawn(tmp_path: Path) -> None:
+    """Articles, drafts and a job under way outlive the sandbox, at the same address."""
+    home = tmp_path / "sandbox"
+    with server("channels.sandbox.wechat", home) as running:
+        first = Wechat(running, "town")
+        receipt = first.publish()
+        other = Next.__new__(Next)
+        other.wechat, other.old, other.key = first, receipt, first.key()
+        other.rendition = first.render(other.key)
+        first.knob("latency", ms=60_000)
+        job = other.send(other.prepare())
+        first.close()
+    assert isinstance(job, Accepted)
+    with server("channels.sandbox.wechat", home) as running:
+        wechat = Wechat(running, "town")
+        other.wechat = wechat
+        assert wechat.channel().verify(receipt, wechat.rendition).problems == ()
+        assert wechat.channel().verify(other.found(job), other.rendition).problems == ()
+        wechat.channel().withdraw(receipt, wechat.key())
+        assert not wechat.channel().verify(receipt, wechat.rendition).visible
+        wechat.close()
 
 
 # Tokens
@@ -646,7 +955,7 @@ def test_the_console_moves_the_time_of_a_draft() -> None:
     account = Account("a", drafts={"d": Draft([{}], 100)})
     assert account.touch("d", 100.5).updated == 101
     with pytest.raises(Refused) as caught:
-        account.submit("d")
+        account.submit("d", 101)
     assert caught.value.code == 53505
 
 
@@ -688,7 +997,9 @@ def test_an_item_without_pictures_gets_a_cover(wechat: Wechat) -> None:
 def test_the_rendition_carries_marker_and_files(wechat: Wechat) -> None:
     """The canonical address is in the rendition, so that it is approved; attachments stay behind."""
     rendition: Rendition = wechat.rendition
-    assert rendition.fields["content_source_url"].endswith(f"/{wechat.delivery.delivery}.html")
+    address, _, mark = rendition.fields["content_source_url"].partition("#")
+    assert address.endswith(f"/{wechat.delivery.delivery}.html") and is_marked(f"#{mark}")
+    assert wechat.delivery.token[:16] not in mark
     assert {asset.digest for asset in rendition.files} == set(BLOBS)
 
 

@@ -26,11 +26,12 @@ from sync.engine.context import Context
 from sync.engine.sender import Sender
 from sync.ownership import ProcessLock
 from sync.store.session import Store
+from sync.store.sqlite import Sqlite
 
 ROOT = Path(__file__).resolve().parents[2]
 BEGAN = 1_800_000_000 * SECOND
 REMEMBERED = 3 * SECOND  # as the sweeper: what was rung is rung again only after this
-LANES = {"prepare": ("prepare", "discard", "reconcile", "verify"), "release": ("release",)}
+LANES = {"prepare": ("prepare", "discard", "reconcile", "verify", "withdraw"), "release": ("release",)}
 
 
 class CreepingClock(SetClock):
@@ -60,7 +61,8 @@ class StoreInHand(Store):
     def __init__(self, url: str, clock: CreepingClock) -> None:
         super().__init__(url)
         self._clock = clock
-        self.engine, self._writes = _one_engine(self)
+        assert isinstance(self.database, Sqlite)
+        self.database.engine, self.database.writes = _one_engine(self.database)
         self.breaks: deque[bool] = deque()
         self.offset = 0  # µs by which the database's clock is ahead of the host's
         self.gone = False  # its process died: nothing is stored any more
@@ -85,10 +87,10 @@ def _connect(dialect: object, record: object, given: list[Any], named: dict[str,
     return pysqlite3.connect(_database[0], **named)
 
 
-def _one_engine(store: Store) -> tuple[Engine, OptionEngine]:
+def _one_engine(store: Sqlite) -> tuple[Engine, OptionEngine]:
     """The engine of the first store, for all: it keeps the compiled statements, which cost more than what they do."""
     if not _engines:
-        _engines.append((store.engine, store._writes))
+        _engines.append((store.engine, store.writes))
         event.listen(store.engine, "do_connect", _connect)
         # A power cut is not tried here, so nobody need wait for the disk.
         event.listen(store.engine, "connect", lambda raw, record: raw.execute("PRAGMA synchronous=OFF"))

@@ -53,9 +53,9 @@ class Site(BareChannel):
     def address(self, edition: Edition, key: Key) -> str | None:
         return f"https://county.example/{key.token}"
 
-    def verify(self, receipt: Receipt, rendition: Rendition) -> Sighting:
+    def verify(self, receipt: Receipt, rendition: Rendition, before: Rendition | None = None) -> Sighting:
         named = [one.ref for one in self.outside.posts if receipt.url.endswith(one.token)]
-        return super().verify(replace(receipt, ref=named[0]) if named else receipt, rendition)
+        return super().verify(replace(receipt, ref=named[0]) if named else receipt, rendition, before)
 
 
 class Blind(BareChannel):
@@ -65,7 +65,7 @@ class Blind(BareChannel):
     can: ClassVar[Capabilities] = replace(MemoryChannel.can, probe=Probe.BLIND)
 
     def probe(
-        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None
+        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None, replaces: Receipt | None = None
     ) -> Prepared | Accepted | Receipt | None:
         raise Unsupported("nothing can be looked up here")
 
@@ -81,9 +81,9 @@ class Queued(BareChannel):
         return _Job(self.outside, key.token, rendition.digest)
 
     def probe(
-        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None
+        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None, replaces: Receipt | None = None
     ) -> Prepared | Accepted | Receipt | None:
-        found = super().probe(rendition, key, hint)
+        found = super().probe(rendition, key, hint, replaces)
         return hint if isinstance(hint, Accepted) and not isinstance(found, Receipt) else found
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, inspect
 
 from sync.clock import SetClock
 from sync.model import Edition
@@ -97,8 +97,8 @@ def entries(store: Store) -> int:
 def everything(store: Store) -> str:
     """Every row of every table, as text, to be compared with itself."""
     with store.read() as connection:
-        names = [row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        found = {name: list(map(list, connection.exec_driver_sql(f"SELECT * FROM {name}"))) for name in sorted(names)}
+        names = sorted(inspect(connection).get_table_names())
+        found = {name: sorted(map(repr, connection.exec_driver_sql(f"SELECT * FROM {name}").all())) for name in names}
     return json.dumps(found, default=repr, ensure_ascii=False)
 
 

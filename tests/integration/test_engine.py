@@ -232,7 +232,7 @@ def test_a_queued_job_that_fails_is_shown(world: World) -> None:
     """The outlet's word that its job failed ends in `failed`, and nothing is sent again."""
 
     class Refusing(Queued):
-        def probe(self, rendition: object, key: object, hint: object) -> None:
+        def probe(self, rendition: object, key: object, hint: object, replaces: object = None) -> None:
             raise Rejected("the job failed its review")
 
     world.add("queue", "queued").late_by = 3_600
@@ -274,7 +274,7 @@ def test_not_visible_yet_is_read_again(world: World) -> None:
     class Cached(BareChannel):
         hidden_until = 0
 
-        def verify(self, receipt: object, rendition: object) -> object:  # type: ignore[override]
+        def verify(self, receipt: object, rendition: object, before: object = None) -> object:  # type: ignore[override]
             seen = super().verify(receipt, rendition)  # type: ignore[arg-type]
             hidden = seen.began_at < Cached.hidden_until
             return type(seen)(not hidden, seen.began_at, seen.ended_at, ())

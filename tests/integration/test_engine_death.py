@@ -114,7 +114,7 @@ def test_dying_while_looking_things_up(world: World) -> None:
     world.run_to(made, before=-0.5)
 
     class Deadly(BareChannel):
-        def probe(self, rendition: object, key: object, hint: object) -> Any:
+        def probe(self, rendition: object, key: object, hint: object, replaces: object = None) -> Any:
             victim.store.gone = True
 
     world.mischief["blog"] = remade(Deadly)

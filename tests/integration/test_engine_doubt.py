@@ -161,7 +161,7 @@ def test_a_failing_probe_is_no_absence(world: World, error: Exception) -> None:
     asked: list[int] = []
 
     class Unaskable(BareChannel):
-        def probe(self, rendition: object, key: object, hint: object) -> Any:
+        def probe(self, rendition: object, key: object, hint: object, replaces: object = None) -> Any:
             asked.append(1)
             raise error
 
@@ -219,7 +219,7 @@ def test_a_slow_watcher_does_not_undo_what_another_found(world: World) -> None:
     assert "accepted" == row.state
 
     class Slow(Queued):
-        def probe(self, rendition: object, key: object, hint: object) -> Any:
+        def probe(self, rendition: object, key: object, hint: object, replaces: object = None) -> Any:
             world.mischief.clear()
             world.clock.advance(8)
             self.outside.land()

@@ -337,7 +337,7 @@ def test_found_public_is_released_and_read_back(world: World) -> None:
     made, blind = unresolved(world, done=True)
 
     class Linked(BareChannel):
-        def verify(self, receipt: Receipt, rendition: Any) -> Any:
+        def verify(self, receipt: Receipt, rendition: Any, before: Any = None) -> Any:
             return super().verify(Receipt(receipt.url.rpartition("/")[2], receipt.url, 0), rendition)
 
     world.mischief["blind"] = remade(Linked)

@@ -181,7 +181,6 @@ def test_the_same_request_at_once_makes_one_release(world: World) -> None:
         ("blog,live", {}, "do not mix"),
         ("paused", {}, "it is paused"),
         ("blog", {"at": -60}, "past"),
-        ("blog", {"align": Align.ALIGNED}, "not offered yet"),
     ],
 )
 def test_a_refused_order_leaves_nothing(world: World, named: str, more: dict[str, object], said: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, insert, text, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
@@ -13,7 +15,8 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from sync.model import Asset, AssetRole, Edition
 from sync.store import items, outlets
 from sync.store.session import Store
-from sync.store.tables import delivery, outlet, release
+from sync.store.sqlite import Sqlite
+from sync.store.tables import asset_content, copy, delivery, outlet, release
 from tests.integration.rows import (
     AT,
     EDITION,
@@ -33,12 +36,25 @@ MOVING = {
 }
 
 
+COPY = {
+    "id": "delivery-1", "unit": outlets.LOCAL_UNIT, "item": "item-1", "outlet": "blog", "revision": 1, "state": "live",
+    "since": AT, "ref": "17", "url": "https://county.example/17", "receipt": {},
+}  # fmt: skip
+
 Forgery = Callable[[Connection, str, str, str], int]
 
 
-def foreign(store: Store) -> sqlite3.Connection:
-    """Somebody else's connection to the file, with SQLite's own defaults and none of ours."""
-    return sqlite3.connect(store.path, isolation_level=None)
+def foreign(store: Store) -> Any:
+    """Somebody else's connection, with the database's own defaults and none of ours.
+
+    On PostgreSQL one that pretends to copy from another server, where ordinary triggers do not fire.
+    """
+    if isinstance(store.database, Sqlite):
+        return sqlite3.connect(store.database.path, isolation_level=None)
+    return psycopg.connect(store.url, autocommit=True, options="-c session_replication_role=replica")
+
+
+REFUSED = (sqlite3.DatabaseError, psycopg.DatabaseError)
 
 
 # ---- no move without its entry
@@ -154,7 +170,8 @@ def test_a_row_keeps_its_identity(store: Store, table: str) -> None:
     """Its name in the log stays its name."""
     row, _, key = MOVING[table]
     with pytest.raises(IntegrityError), store.write() as connection:
-        connection.execute(text("PRAGMA defer_foreign_keys = ON"))
+        if isinstance(store.database, Sqlite):
+            connection.execute(text("PRAGMA defer_foreign_keys = ON"))
         connection.execute(text(f"UPDATE {table} SET {key} = 'other' WHERE {key} = '{row}'"))
 
 
@@ -164,12 +181,13 @@ APPEND_ONLY = {
     "entry": "detail = '{}'",
     "edition": "title = 'another'",
     "asset": "size = 1",
+    "asset_content": "digest = 'another'",
     "release_item": "revision = 2",
     "installation": "host = 'elsewhere'",
 }
 
 
-KEPT = ("unit", "item", "outlet", "release", "delivery")
+KEPT = ("unit", "item", "outlet", "release", "delivery", "copy")
 
 
 @pytest.fixture
@@ -179,6 +197,8 @@ def full(store: Store) -> Store:
     again = Edition("item-1", 2, "开通公交环线", "<p>自12月2日起试运行。</p>", {}, (part,))
     with store.write() as connection:
         items.add(connection, again, unit=outlets.LOCAL_UNIT, routing={}, at=AT, author="test")
+        connection.execute(insert(asset_content).values(digest=part.digest, content=b"png"))
+        connection.execute(insert(copy).values(**COPY, entry_id=tell(connection, "copy", "delivery-1", "live")))
     return store
 
 
@@ -187,21 +207,31 @@ def full(store: Store) -> Store:
 def test_append_only_tables_refuse_every_change(full: Store, table: str, ours: bool) -> None:
     """UPDATE, DELETE, INSERT OR REPLACE and upsert: refused, whoever asks, and the rows are as they were."""
     before = everything(full)
-    statements = (
-        f"UPDATE {table} SET {APPEND_ONLY[table]}",
-        f"DELETE FROM {table}",
-        f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}",
-        f"INSERT INTO {table} SELECT * FROM {table} WHERE true ON CONFLICT DO UPDATE SET {APPEND_ONLY[table]}",
-        f"REPLACE INTO {table} SELECT * FROM {table}",
-        f"UPDATE OR REPLACE {table} SET {APPEND_ONLY[table]}",
-    )
+    upsert = f"INSERT INTO {table} SELECT * FROM {table} WHERE true ON CONFLICT"
+    statements = [f"UPDATE {table} SET {APPEND_ONLY[table]}", f"DELETE FROM {table}"]
+    if isinstance(full.database, Sqlite):
+        statements += [
+            f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}",
+            f"{upsert} DO UPDATE SET {APPEND_ONLY[table]}",
+            f"REPLACE INTO {table} SELECT * FROM {table}",
+            f"UPDATE OR REPLACE {table} SET {APPEND_ONLY[table]}",
+        ]
+    else:
+        statements += [
+            f"TRUNCATE {table} CASCADE",
+            f"{upsert} DO NOTHING",
+            f"{upsert} ON CONSTRAINT pk_{table} DO UPDATE SET {APPEND_ONLY[table]}",
+            f"WITH gone AS (DELETE FROM {table} RETURNING *) SELECT * FROM gone",
+            f"MERGE INTO {table} USING (SELECT 1) AS one ON true WHEN MATCHED THEN UPDATE SET {APPEND_ONLY[table]}",
+        ]
     for statement in statements:
+        # TRUNCATE also asks the tables that refer to this one, and any of them may refuse first.
+        told = "is append-only|rows are kept" if statement.startswith("TRUNCATE") else f"{table} is append-only"
         if ours:
-            with pytest.raises(DatabaseError, match=f"{table} is append-only"), full.write() as connection:
+            with pytest.raises(DatabaseError, match=told), full.write() as connection:
                 connection.execute(text(statement))
         else:
-            refused = pytest.raises(sqlite3.DatabaseError, match=f"{table} is append-only")
-            with closing(foreign(full)) as other, refused:
+            with closing(foreign(full)) as other, pytest.raises(REFUSED, match=told):
                 other.execute(statement)
         assert before == everything(full)
 
@@ -211,15 +241,22 @@ def test_append_only_tables_refuse_every_change(full: Store, table: str, ours: b
 def test_kept_tables_refuse_deletion(full: Store, table: str, ours: bool) -> None:
     """DELETE, and INSERT OR REPLACE, which would delete without saying so."""
     before = everything(full)
-    statements = [f"DELETE FROM {table}", f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}"]
-    if table == "delivery":
-        statements += ["UPDATE OR REPLACE delivery SET outlet = 'blog', id = 'other'"]
+    if isinstance(full.database, Sqlite):
+        statements = [f"DELETE FROM {table}", f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}"]
+        if table == "delivery":
+            statements += ["UPDATE OR REPLACE delivery SET outlet = 'blog', id = 'other'"]
+    else:
+        statements = [
+            f"DELETE FROM {table}",
+            f"TRUNCATE {table} CASCADE",
+            f"INSERT INTO {table} SELECT * FROM {table} ON CONFLICT DO NOTHING",
+        ]
     for statement in statements:
         if ours:
             with pytest.raises(DatabaseError), full.write() as connection:
                 connection.execute(text(statement))
         else:
-            with closing(foreign(full)) as other, pytest.raises(sqlite3.DatabaseError):
+            with closing(foreign(full)) as other, pytest.raises(REFUSED):
                 other.execute(statement)
         assert before == everything(full)
 
@@ -238,7 +275,7 @@ def test_a_new_edition_and_a_new_entry_are_taken(full: Store) -> None:
 def test_a_mark_cannot_change_unseen(store: Store) -> None:
     """That an outlet is live, where it publishes and as whom: not without a new entry."""
     before = everything(store)
-    for change in ("live = 1", "settings = '{\"a\": 1}'", "secrets = '{\"a\": 1}'", "private_network = 1"):
+    for change in ("live = true", "settings = '{\"a\": 1}'", "secrets = '{\"a\": 1}'", "private_network = true"):
         with pytest.raises(IntegrityError, match="log entry"), store.write() as connection:
             connection.execute(text(f"UPDATE outlet SET {change}"))
     assert before == everything(store)

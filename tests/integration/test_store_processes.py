@@ -79,10 +79,6 @@ with context(settings, "prepare").store.read() as connection:
 """
 
 
-def url(store: Store) -> str:
-    return f"sqlite:///{store.path}"
-
-
 def counted(store: Store) -> int:
     with store.read() as connection:
         return int(outlets.get(connection, "blog").settings["count"])
@@ -108,7 +104,7 @@ def count_in_threads(store: Store, threads: int) -> None:
 def test_killed_in_the_middle_leaves_nothing(store: Store, statements: int) -> None:
     """kill -9 between two statements: neither state, entry nor due row, and the next writer is not kept waiting."""
     before = everything(store)
-    with spawn(MOVER, url(store), statements) as victim:
+    with spawn(MOVER, store.url, statements) as victim:
         assert "here" == line(victim)
         victim.send_signal(signal.SIGKILL)
         end(victim)
@@ -123,7 +119,7 @@ def test_what_was_committed_survives_the_kill(store: Store) -> None:
     """A process that is killed right after its commit has done it."""
     code = COUNTER + "print('done', flush=True); import signal; signal.pause()"
     with subprocess.Popen(
-        spawn_arguments(code, url(store), 3), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        spawn_arguments(code, store.url, 3), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as victim:
         assert "ready" == line(victim)
         assert victim.stdin is not None
@@ -147,7 +143,7 @@ def test_processes_lose_nothing(store: Store) -> None:
     """Three processes, and threads of this one beside them: the same."""
     children = [
         subprocess.Popen(
-            spawn_arguments(COUNTER, url(store), TIMES), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            spawn_arguments(COUNTER, store.url, TIMES), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         for _ in range(PROCESSES)
     ]
@@ -172,7 +168,7 @@ def test_readers_do_not_wait_for_a_writer(store: Store) -> None:
         with spawn(
             "import sys; from sync.store import outlets; from sync.store.session import Store\n"
             "with Store(sys.argv[1]).read() as c: print(outlets.get(c, 'blog').settings)",
-            url(store),
+            store.url,
         ) as reader:
             assert "{}" == line(reader)
             assert 0 == end(reader)

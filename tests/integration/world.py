@@ -30,6 +30,7 @@ from sync.engine.plan import Order, plan
 from sync.engine.prepare import discard, prepare
 from sync.engine.reconcile import disown, reconcile
 from sync.engine.release import release
+from sync.engine.removal import remove
 from sync.engine.verify import AFTER_SHOTS, verify
 from sync.flow import MAYBE_PUBLIC, PUBLIC, TABLE, D, E, R
 from sync.model import Key, Outlet
@@ -104,15 +105,17 @@ class World:
 
     def process(self, *lanes: str) -> Process:
         """A process that works these lanes, all unless named."""
-        made = self._process("worker", lanes or tuple(LANES), ProcessLock(self.home / "workers", "worker"), None)
+        name = lanes[0] if len(lanes) == 1 else "worker"
+        made = self._process(name, lanes or tuple(LANES), ProcessLock(self.home / "workers", name), None)
         self.processes.append(made)
         return made
 
     def mortal(self, *lanes: str) -> Process:
         """A process whose lock is held by a real one, to be killed with `kill`."""
-        lock = Mortal(self.home / "workers", "worker")
+        name = lanes[0] if len(lanes) == 1 else "worker"
+        lock = Mortal(self.home / "workers", name)
         self._mortals.append(lock)
-        made = self._process("worker", lanes or tuple(LANES), lock, None)
+        made = self._process(name, lanes or tuple(LANES), lock, None)
         self.processes.append(made)
         return made
 
@@ -230,6 +233,7 @@ class World:
             "discard": partial(discard, ctx),
             "reconcile": partial(reconcile, ctx),
             "verify": partial(verify, ctx),
+            "withdraw": partial(remove, ctx),
             "release": partial(release, ctx, process.sender),
             "disown": partial(disown, ctx),
         }
@@ -269,7 +273,9 @@ class World:
         for row in rows:
             token, ordered = Key(INSTALLATION, row.id).token, joined[row.release]
             public = [
-                at for at, what, whose in self.outside[row.outlet].record if (what, whose) == ("published", token)
+                at
+                for at, what, whose in self.outside[row.outlet].record
+                if what in ("published", "changed") and whose == token
             ]
             assert len(public) <= 1, f"{row.outlet}: published twice"
             if public:

@@ -71,6 +71,8 @@ def told(state: R, *deliveries: D, match: bool | None = None) -> dict[str, Any]:
         # 0: verified everywhere, or closed by a person
         (told(R.RELEASED, D.VERIFIED, D.VERIFIED), 0),
         (told(R.RELEASED, D.VERIFIED, D.CLOSED, D.CANCELLED), 0),
+        (told(R.RELEASED, D.WITHDRAWN, D.WITHDRAWN), 0),
+        (told(R.COMMITTED, D.WITHDRAWN, D.PLANNED), 4),
         # 3: held or ended before the commit; nothing went public
         (told(R.HELD, D.PREPARED, D.FAILED), 3),
         (told(R.HELD, D.PREPARED, D.UNRESOLVED), 3),
@@ -127,9 +129,9 @@ def test_a_delivery_tells_only_what_is_known() -> None:
     row = SimpleNamespace(
         id="d", release="r", outlet="site", item="i", required=True, state="planned", receipt=None, attempts=0,
         worker=None, sent_at=None, released_at=None, visible_at=None, visible_after=None, match=None, problems=[],
-        fire_at=None, since=T, duty="prepare", due_at=T, reads=0,
+        fire_at=None, since=T, duty="prepare", due_at=T, reads=0, replaces_copy=None, ahead=0,
     )  # fmt: skip
-    release: Any = SimpleNamespace(id="r", release_at=None, live=False, state="open")
+    release: Any = SimpleNamespace(id="r", action="publish", release_at=None, live=False, state="open")
     found = delivery_report(release, row, "website")  # type: ignore[arg-type]
     unknown = ("ref", "url", "worker", "sent_at", "released_at", "visible_at", "visible_after", "lateness_ms", "match")
     assert dict.fromkeys(unknown) == {name: found[name] for name in unknown}
@@ -141,9 +143,9 @@ def test_lateness_is_against_the_releases_own_instant() -> None:
         id="d", release="r", outlet="site", item="i", required=True, state="verified",
         receipt={"ref": "7", "url": "https://a.example/7"}, attempts=1, worker="w", sent_at=T + 100,
         released_at=T + 900, visible_at=T + 15_501, visible_after=T + 9_000, match=True, problems=[],
-        fire_at=T, since=T, duty=None, due_at=None, reads=1,
+        fire_at=T, since=T, duty=None, due_at=None, reads=1, replaces_copy=None, ahead=0,
     )  # fmt: skip
-    release: Any = SimpleNamespace(id="r", release_at=T, live=True, state="released")
+    release: Any = SimpleNamespace(id="r", action="publish", release_at=T, live=True, state="released")
     found = delivery_report(release, row, "website")  # type: ignore[arg-type]
     assert (15.501, "7", "https://a.example/7", True) == (
         found["lateness_ms"], found["ref"], found["url"], found["live"],

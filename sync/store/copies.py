@@ -1,0 +1,170 @@
+"""Copies: what the public sees of an item at an outlet. The only place where a copy's row changes.
+
+A copy begins when an outlet says that a delivery is public, and has that delivery's id. Rows stay for
+ever; `PUBLIC` are the states in which a reader may find it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
+
+from sync.flow import D
+from sync.store import journal
+from sync.store.tables import Record, copy, delivery, release
+
+LIVE, ALTERED, MISSING, SUPERSEDED, REMOVED = "live", "altered", "missing", "superseded", "removed"
+CURRENT = (LIVE, ALTERED, MISSING)
+# In flight, or waiting at the outlet: it may be about to become public.
+COMING = (D.RELEASING.value, D.ACCEPTED.value, D.UNRESOLVED.value)
+
+
+def appear(connection: Connection, row: Record, *, at: int, actor: str) -> None:
+    """The delivery `row` is public by the outlet's word: its copy, and the end of the one it replaces."""
+    receipt: Mapping[str, Any] = row.receipt or {"ref": "", "url": ""}
+    values = {"unit": row.unit, "item": row.item, "outlet": row.outlet, "revision": row.revision}
+    detail = {"revision": row.revision, "url": receipt["url"], "release": row.release}
+    entry_id = _tell(connection, values, row.id, "appeared", LIVE, at, actor, detail)
+    connection.execute(
+        insert(copy).values(
+            **values,
+            id=row.id,
+            state=LIVE,
+            since=at,
+            ref=receipt["ref"],
+            url=receipt["url"],
+            receipt=receipt,
+            entry_id=entry_id,
+        )
+    )
+    if row.replaces_copy is not None:
+        old = connection.execute(select(copy).where(copy.c.id == row.replaces_copy)).one()
+        if old.state in CURRENT:
+            move(connection, old, SUPERSEDED, at=at, actor=actor, superseded_by=row.id)
+
+
+def move(
+    connection: Connection,
+    row: Record,
+    state: str,
+    *,
+    at: int,
+    actor: str,
+    detail: Mapping[str, Any] | None = None,
+    **values: Any,
+) -> None:
+    """A copy's new state with its entry. Called again with the state it has: nothing."""
+    known = connection.execute(select(copy.c.state).where(copy.c.id == row.id)).scalar_one()
+    if known == state:
+        return
+    told = {"revision": row.revision, "url": row.url, "from": known, **(detail or {})}
+    entry_id = _tell(connection, row._asdict(), row.id, state, state, at, actor, told)
+    connection.execute(
+        update(copy).where(copy.c.id == row.id).values(state=state, since=at, entry_id=entry_id, **values)
+    )
+
+
+def of(connection: Connection, item: str, outlet: str) -> Sequence[Record]:
+    """Every copy of an item at an outlet, oldest first."""
+    wanted = select(copy).where(copy.c.item == item, copy.c.outlet == outlet)
+    return connection.execute(wanted.order_by(copy.c.revision, copy.c.id)).all()
+
+
+def of_item(connection: Connection, item: str) -> Sequence[Record]:
+    """Every copy of an item, by outlet, oldest first."""
+    wanted = select(copy).where(copy.c.item == item)
+    return connection.execute(wanted.order_by(copy.c.outlet, copy.c.revision, copy.c.id)).all()
+
+
+def current(connection: Connection, item: str, outlet: str) -> Record | None:
+    """The newest copy that a reader may find there, and that no other took the place of."""
+    return next((one for one in reversed(of(connection, item, outlet)) if one.state in CURRENT), None)
+
+
+def readable(connection: Connection, item: str, outlet: str) -> list[Record]:
+    """Every copy there that a reader may still find: a superseded one too, unless it was changed in place."""
+    there = of(connection, item, outlet)
+    shown = {one.ref for one in there if one.state in CURRENT}
+    return [one for one in there if one.state in CURRENT or (one.state == SUPERSEDED and one.ref not in shown)]
+
+
+def superseded(connection: Connection, row: Record) -> list[Record]:
+    """What is still to be removed once the delivery `row` shows a newer revision there: not what it changed in place."""
+    mine = (row.receipt or {}).get("ref")
+    return [one for one in readable(connection, row.item, row.outlet) if one.state == SUPERSEDED and one.ref != mine]
+
+
+def newer(connection: Connection, item: str, revision: int) -> Record | None:
+    """A copy of a later revision, anywhere: an older one must not appear beside or after it."""
+    wanted = select(copy).where(copy.c.item == item, copy.c.revision > revision, copy.c.state != REMOVED)
+    return connection.execute(wanted.limit(1)).first()
+
+
+def coming(connection: Connection, item: str, outlet: str) -> Sequence[Record]:
+    """Deliveries of the item there that may be about to become public: who knows will know soon."""
+    return connection.execute(
+        select(delivery)
+        .join(release, release.c.id == delivery.c.release)
+        .where(
+            delivery.c.item == item,
+            delivery.c.outlet == outlet,
+            release.c.action != "withdraw",
+            or_(
+                delivery.c.state.in_(COMING),
+                and_(
+                    delivery.c.state == D.PREPARED.value, delivery.c.stopped.is_(False), release.c.state == "committed"
+                ),
+            ),
+        )
+    ).all()
+
+
+def delays(connection: Connection, outlet: str, most: int = 20) -> list[int]:
+    """µs from first byte to first sight of the outlet's newest deliveries that were seen so."""
+    lasted = (delivery.c.visible_at - delivery.c.sent_at).label("lasted")
+    wanted = (
+        select(lasted)
+        .join(release, release.c.id == delivery.c.release)
+        .where(
+            delivery.c.outlet == outlet,
+            delivery.c.visible_at.is_not(None),
+            delivery.c.sent_at.is_not(None),
+            release.c.action != "withdraw",
+        )
+        .order_by(delivery.c.visible_at.desc())
+        .limit(most)
+    )
+    return [int(row.lasted) for row in connection.execute(wanted)]
+
+
+def count(connection: Connection) -> dict[str, int]:
+    """How many copies are in each state."""
+    counted = connection.execute(select(copy.c.state, func.count()).group_by(copy.c.state)).all()
+    return {state: number for state, number in counted}
+
+
+def _tell(
+    connection: Connection,
+    of_what: Mapping[str, Any],
+    copy_id: str,
+    act: str,
+    state: str,
+    at: int,
+    actor: str,
+    detail: Mapping[str, Any],
+) -> int:
+    return journal.write(
+        connection,
+        at=at,
+        unit=of_what["unit"],
+        subject="copy",
+        subject_id=copy_id,
+        act=act,
+        state=state,
+        actor=actor,
+        item=of_what["item"],
+        outlet=of_what["outlet"],
+        detail=detail,
+    )
