@@ -1,15 +1,23 @@
 """The Celery application: broker, queues, routes. Run by `tongfa worker`, never by a command."""
 
 from celery import Celery
+from celery.signals import setup_logging
 
 from sync.bell import LOOK
+from sync.logs import configure
 from sync.settings import read_settings
-from tasks import LANES, TASKS
+from tasks import LANES, TASKS, base
 from tasks.broker import HEARTBEAT, options
 from tasks.look import look
 from tasks.sweep import Sweeper
 
 settings = read_settings()
+
+
+@setup_logging.connect
+def log_as_json(**_: object) -> None:
+    configure(base.lane(), base.ctx().owner)
+
 
 app = Celery("tongfa", broker=settings.broker)
 app.conf.update(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,11 +25,19 @@ DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """A page that was withdrawn: of which delivery, in which month's lists it was, and its folders."""
+    """A page that was withdrawn: in which month's lists it was, of which deliveries, and their folders."""
 
     ref: str
-    marker: str
     month: str
+    markers: tuple[str, ...]
+    folders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """Replaced editions of one page: the deliveries by their markers, and their hidden folders."""
+
+    markers: tuple[str, ...]
     folders: tuple[str, ...]
 
 
@@ -51,7 +58,7 @@ class Addresses:
         """What a delivery has to keep in mind of the page that it takes the place of.
 
         Raises Rejected when the address is not free for it, Stale when the rendition is for another one."""
-        self.not_withdrawn(ref)
+        self.not_withdrawn(ref, found)
         if replaces is None:
             if found:
                 raise Rejected(self.foreign(ref))
@@ -61,16 +68,18 @@ class Addresses:
         if found and not found.is_of(replaces):
             raise Rejected(self.foreign(ref))
         marker = found.marker if found else replaces.notes.get("delivery", "")
-        left = (*self.folders(marker, found), *replaces.notes.get("left", "").split())
+        earlier = self.earlier(replaces)
         return {
             "replaces": marker,
             "pub_date": _published(replaces, found),
-            "left": " ".join(dict.fromkeys(left)),
+            "earlier": " ".join(dict.fromkeys([marker, *earlier.markers])),
+            "left": " ".join(dict.fromkeys([*self.folders(marker, found), *earlier.folders])),
         }
 
-    def not_withdrawn(self, ref: str) -> None:
-        """Raises Rejected."""
-        if self.withdrawn(ref):
+    def not_withdrawn(self, ref: str, found: Standing | None) -> None:
+        """Raises Rejected, also while a withdrawal is half done; not where a newer page came before it."""
+        gone = self.withdrawn(ref)
+        if gone and (found is None or found.marker in gone.markers):
             raise Rejected(
                 f"{self._base}/{ref} 已撤回，该地址不再使用 · was withdrawn, its address is not used again —"
                 " publish the item anew"
@@ -90,6 +99,14 @@ class Addresses:
         record = self._waiting.record(marker) if marker else None
         return (*folders_of(record.files if record else ()), *(found.folders if found else ()))
 
+    def earlier(self, receipt: Receipt) -> Earlier:
+        """What is still there of the editions that the one of this receipt took the place of."""
+        markers, folders = receipt.notes.get("earlier", "").split(), receipt.notes.get("left", "").split()
+        return Earlier(
+            tuple(marker for marker in markers if self._waiting.record(marker)),
+            tuple(folder for folder in folders if (self._staging.served / folder).exists()),
+        )
+
     def withdraws(self, receipt: Receipt) -> tuple[Standing | None, Withdrawn]:
         """The page that has to go, None when it is gone; and what else goes with it, noted for a repetition.
 
@@ -100,18 +117,20 @@ class Addresses:
             raise Rejected(self.foreign(ref))
         if found or gone is None:
             marker = found.marker if found else receipt.notes.get("delivery", "")
-            folders = (*self.folders(marker, found), *receipt.notes.get("left", "").split())
-            gone = Withdrawn(ref, marker, _published(receipt, found)[:7], tuple(dict.fromkeys(folders)))
+            earlier = self.earlier(receipt)
+            folders = dict.fromkeys([*self.folders(marker, found), *earlier.folders])
+            month = _published(receipt, found)[:7]
+            gone = Withdrawn(ref, month, tuple(filter(None, [marker, *earlier.markers])), tuple(folders))
             self._staging.write({self._note(ref): json.dumps(asdict(gone)).encode()})
         return found, gone
 
     def withdrawn(self, ref: str) -> Withdrawn | None:
         """What was withdrawn from this address."""
         try:
-            said: Mapping[str, str] = json.loads(self._note(ref).read_bytes())
+            said = json.loads(self._note(ref).read_bytes())
         except FileNotFoundError:
             return None
-        return Withdrawn(said["ref"], said["marker"], said["month"], tuple(said["folders"]))
+        return Withdrawn(said["ref"], said["month"], tuple(said["markers"]), tuple(said["folders"]))
 
     def _note(self, ref: str) -> Path:
         return self._staging.hidden / "withdrawn" / f"{sha256(ref.encode())[:32]}.json"

@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+from channels import mastodon_account as api
 from channels import mastodon_post as post
 from sync import compare
 from sync.answer import not_before
@@ -26,14 +27,12 @@ from sync.contract import (
     Accepted,
     Capabilities,
     Correct,
-    Misbehaved,
     OutletError,
     Place,
     Prepared,
     Probe,
     Receipt,
     Rejected,
-    Response,
     Reveal,
     Setting,
     Shot,
@@ -46,7 +45,6 @@ from sync.contract import (
 from sync.model import Asset, Edition, Key, Outlet, Problem, Rendition, Sighting, Token
 
 FRESH_FOR = 20 * 3600.0  # unattached media are deleted after a day [5]
-PAGE = 40  # statuses of one listing, the most the server gives
 MOST_PAGES = 25  # of one probe
 VISIBILITIES = ("public", "unlisted")
 
@@ -72,6 +70,8 @@ class MastodonChannel:
     def __init__(self, outlet: Outlet, tools: Tools) -> None:
         self._outlet, self._tools = outlet, tools
         self._base = outlet.settings["base_url"].rstrip("/")
+        token = outlet.secrets.get("access_token", "")
+        self._account = api.Account(tools.http, outlet.name, self._base, token)
         self._visibility = outlet.settings.get("visibility") or "public"
 
     @classmethod
@@ -119,13 +119,13 @@ class MastodonChannel:
         return {"status.txt": rendition.content.encode(), **files}
 
     def login(self) -> None:
-        self._account()
-        application = self._get("/api/v1/apps/verify_credentials", expect=(400, 404, 422))
-        scopes = _object(application).get("scopes") if application.status == 200 else None
+        self._account.id()
+        application = self._account.get("/api/v1/apps/verify_credentials", expect=(400, 404, 422))
+        scopes = api.found(application).get("scopes") if application.status == 200 else None
         # Told since 4.3; elsewhere the first upload shows it.
         if isinstance(scopes, list) and "write" not in scopes and not {"write:statuses", "write:media"} <= {*scopes}:
             raise Unauthorised(f"{self._outlet.name}: the token lacks write:statuses and write:media")
-        configuration = _object(self._get("/api/v2/instance")).get("configuration")
+        configuration = api.found(self._account.get("/api/v2/instance")).get("configuration")
         statuses = configuration.get("statuses") if isinstance(configuration, dict) else None
         most = statuses.get("max_characters") if isinstance(statuses, dict) else None
         if isinstance(most, int) and most < post.TEXT_LIMIT:
@@ -133,52 +133,26 @@ class MastodonChannel:
 
     def prepare(self, rendition: Rendition, key: Key, replaces: Receipt | None = None) -> Prepared:
         """Raises Rejected when the status to be corrected is gone."""
-        account = self._account()
-        if replaces and self._own(replaces.ref) is None:
+        account = self._account.id()
+        if replaces and self._account.status(replaces.ref) is None:
             raise Rejected(f"{self._outlet.name}: 要更正的嘟文已不存在 · the status to be corrected is gone")
-        newest = _list(self._get(f"/api/v1/accounts/{quote(account)}/statuses?limit=1"))
-        media = [self._upload(asset.name, asset.media_type, asset.digest, asset.alt) for asset in rendition.files]
         # Whatever a later probe has to find is newer than the newest status of now; no clock is compared.
-        notes = {"media": ",".join(media), "account": account, "since": str(newest[0]["id"]) if newest else "0"}
+        since = self._account.newest(account)
+        media = [
+            self._account.upload(asset.name, self._tools.blob(asset.digest), asset.media_type, asset.alt)
+            for asset in rendition.files
+        ]
+        notes = {"media": ",".join(media), "account": account, "since": since}
         if replaces:
             notes["replaces"] = replaces.ref
         return Prepared(notes["media"] or "text", self._tools.now() + round(FRESH_FOR * SECOND), notes)
 
-    def _own(self, ref: str) -> Mapping[str, Any] | None:
-        """A status as the account's owner sees it; None: it is gone."""
-        answer = self._get(f"/api/v1/statuses/{quote(ref)}", expect=(404, 410))
-        return None if answer.status != 200 else _object(answer)
-
-    def _upload(self, name: str, media_type: str, digest: str, alt: str) -> str:
-        """A lost answer leaves an orphan that the server forgets within a day: nothing happened."""
-        answer = self._tools.http.call(
-            "POST",
-            f"{self._base}/api/v2/media",
-            creates=False,
-            headers=self._headers(),
-            files={"file": (name, self._tools.blob(digest), media_type)},
-            form={"description": alt},
-        )
-        media = _text(_object(answer), "id")
-        # Images are answered with 200 since 4.0; a server that takes its time is asked once, never waited for.
-        if answer.status == 202:
-            self._processed(media)
-        return media
-
-    def _processed(self, media: str) -> None:
-        """Raises TryLater while the server works on it, Stale when it is gone."""
-        answer = self._get(f"/api/v1/media/{quote(media)}", expect=(404,))
-        if answer.status == 404:
-            raise Stale(f"{self._outlet.name}: an uploaded picture is gone")
-        if answer.status == 206:
-            raise TryLater(f"{self._outlet.name}: the server still processes a picture")
-
     def arm(self, prepared: Prepared, rendition: Rendition, key: Key) -> Shot:
         media, edited = _media(prepared), prepared.notes.get("replaces", "")
-        if edited and self._own(edited) is None:
+        if edited and self._account.status(edited) is None:
             raise Stale(f"{self._outlet.name}: the status to be corrected is gone")
         for picture in media:
-            self._processed(picture)
+            self._account.processed(picture)
         status = {
             "status": rendition.content,
             "spoiler_text": "",  # an edit that leaves it out may keep the one that is there
@@ -187,13 +161,13 @@ class MastodonChannel:
             "language": rendition.fields["language"],
             "sensitive": False,
         }
-        headers = {**self._headers(), "Content-Type": "application/json"}
+        headers = {**self._account.headers(), "Content-Type": "application/json"}
         return self._tools.http.shot(
             "PUT" if edited else "POST",
             f"{self._base}/api/v1/statuses/{quote(edited)}" if edited else f"{self._base}/api/v1/statuses",
             headers=headers if edited else {**headers, "Idempotency-Key": key.token},
             body=json.dumps(status, ensure_ascii=False).encode(),
-            settle=lambda answer: self._receipt(_object(answer)),
+            settle=lambda answer: self._receipt(api.found(answer)),
         )
 
     def probe(
@@ -202,19 +176,23 @@ class MastodonChannel:
         """A correction is looked for in the very status that it changes, whatever else bears its address."""
         known = hint if isinstance(hint, Prepared) else None
         if replaces:
-            status = self._own(replaces.ref)
+            status = self._account.status(replaces.ref)
             done = status is not None and self._is_edited(status, rendition, known, replaces)
             return self._receipt(status) if status is not None and done else known
         canonical = rendition.fields["canonical"]
         if not canonical:
             raise Unsupported(f"{self._outlet.name}: without a canonical address nothing marks the status as ours")
-        found = [s for s in self._since(known) if Token("link", canonical) in post.read(_text(s, "content"))]
+        if known is not None:
+            listed = self._account.since(known.notes["account"], known.notes["since"], MOST_PAGES)
+        else:
+            listed = self._account.newest_page(self._account.id())
+        found = [s for s in listed if Token("link", canonical) in post.read(api.text(s, "content"))]
         if known is not None:
             found = [status for status in found if not _of_another(status, _media(known))]
         else:
             # Only being prepared: an earlier edition at the same address is not this delivery.
             ours = post.shown(rendition.content, ())
-            found = [status for status in found if post.read(_text(status, "content")) == ours]
+            found = [status for status in found if post.read(api.text(status, "content")) == ours]
         if not found:
             return known
         receipt = self._receipt(found[-1])
@@ -229,33 +207,14 @@ class MastodonChannel:
         they are compared as a reader sees them, once the status was edited since `replaces`.
         """
         ours = post.shown(rendition.content, ())
-        if post.read(_text(status, "content")) != ours:
+        if post.read(api.text(status, "content")) != ours:
             return False
         if known is not None:
-            return _attached(status) == _media(known)
+            return sorted(api.attached(status)) == sorted(_media(known))
         if str(status.get("edited_at") or "") == replaces.notes.get("edited", ""):
             return False
         pictures, _ = self._pictures(status, rendition.files)
         return ours + pictures == rendition.shown
-
-    def _since(self, known: Prepared | None) -> list[Mapping[str, Any]]:
-        """Every own status newer than the preparation, newest first; without one, the newest page."""
-        account = known.notes["account"] if known else self._account()
-        since = known.notes["since"] if known else "0"
-        found: list[Mapping[str, Any]] = []
-        older = ""
-        for _ in range(MOST_PAGES if known else 1):
-            page = _list(
-                self._get(
-                    f"/api/v1/accounts/{quote(account)}/statuses"
-                    f"?limit={PAGE}&exclude_reblogs=true&since_id={quote(since)}{older}"
-                )
-            )
-            found.extend(page)
-            if not page or not known:
-                return found
-            older = f"&max_id={quote(str(page[-1]['id']))}"
-        raise TryLater(f"{self._outlet.name}: more than {PAGE * MOST_PAGES} statuses since it was prepared")
 
     def verify(self, receipt: Receipt, rendition: Rendition, before: Rendition | None = None) -> Sighting:
         began = self._tools.now()
@@ -268,10 +227,10 @@ class MastodonChannel:
         if answer.status != 200:
             again = not_before(answer.headers, ended)
             raise TryLater(f"{self._outlet.name}: status {answer.status} to an anonymous reader", again)
-        status = _object(answer)
+        status = api.found(answer)
         # A picture that stands there still, from before, has to be known as what it is.
         seen, problems = self._pictures(status, (*rendition.files, *(before.files if before else ())))
-        return compare.sighted(post.read(_text(status, "content")) + seen, rendition, before, began, ended, problems)
+        return compare.sighted(post.read(api.text(status, "content")) + seen, rendition, before, began, ended, problems)
 
     def _pictures(
         self, status: Mapping[str, Any], files: tuple[Asset, ...]
@@ -281,7 +240,7 @@ class MastodonChannel:
         problems: list[Problem] = []
         for media in status.get("media_attachments") or ():
             try:
-                answer = self._tools.http.read(_text(media, "url"))
+                answer = self._tools.http.read(api.text(media, "url"))
             except OutletError as error:
                 problems.append(Problem("image", f"图片读不到 · the picture cannot be read: {error}", fatal=False))
                 continue
@@ -294,50 +253,22 @@ class MastodonChannel:
     def discard(self, prepared: Prepared, key: Key) -> None:
         for media in _media(prepared):
             # 404: gone already, or a server before 4.4, which forgets it within a day.
-            self._tools.http.call(
-                "DELETE",
-                f"{self._base}/api/v1/media/{quote(media)}",
-                creates=False,
-                headers=self._headers(),
-                expect=(404, 405),
-            )
+            self._account.delete(f"/api/v1/media/{quote(media)}", expect=(404, 405))
 
     def withdraw(self, receipt: Receipt, key: Key) -> None:
         """With its pictures, which would stay readable for a day otherwise (4.4+; elsewhere ignored)."""
-        self._tools.http.call(
-            "DELETE",
-            f"{self._base}/api/v1/statuses/{quote(receipt.ref)}?delete_media=true",
-            creates=False,
-            headers=self._headers(),
-            expect=(404, 410),  # gone already
-        )
-
-    def _account(self) -> str:
-        """The id of the account that the token belongs to. Raises Unauthorised."""
-        answer = self._get("/api/v1/accounts/verify_credentials", expect=(400, 422))
-        if answer.status != 200:  # Takahē and some others answer a bad token so
-            raise Unauthorised(f"{self._outlet.name}: the token was refused with status {answer.status}")
-        return _text(_object(answer), "id")
-
-    def _get(self, path: str, expect: tuple[int, ...] = ()) -> Response:
-        return self._tools.http.call("GET", self._base + path, creates=False, headers=self._headers(), expect=expect)
-
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._outlet.secrets['access_token']}"}
+        path = f"/api/v1/statuses/{quote(receipt.ref)}?delete_media=true"
+        self._account.delete(path, expect=(404, 410))  # gone already
 
     def _receipt(self, status: Mapping[str, Any]) -> Receipt:
         # Silenced accounts get "unlisted" for "public" without an error [8]: kept, so that it can be seen.
         # When it was edited last, by the server's word: a later look knows another edit by it.
         notes = {"visibility": str(status.get("visibility", "")), "edited": str(status.get("edited_at") or "")}
-        return Receipt(_text(status, "id"), _text(status, "url"), self._tools.now(), notes)
+        return Receipt(api.text(status, "id"), api.text(status, "url"), self._tools.now(), notes)
 
 
 def _media(prepared: Prepared) -> list[str]:
     return [media for media in prepared.notes["media"].split(",") if media]
-
-
-def _attached(status: Mapping[str, Any]) -> list[str]:
-    return [str(media.get("id")) for media in status.get("media_attachments") or () if isinstance(media, dict)]
 
 
 def _of_another(status: Mapping[str, Any], media: list[str]) -> bool:
@@ -345,26 +276,5 @@ def _of_another(status: Mapping[str, Any], media: list[str]) -> bool:
 
     The same address may be published twice on purpose, and both be prepared before either is public.
     """
-    attached = _attached(status)
+    attached = api.attached(status)
     return bool(media and attached) and not {*attached} & {*media}
-
-
-def _object(answer: Response) -> dict[str, Any]:
-    found = answer.json()
-    if not isinstance(found, dict):
-        raise Misbehaved("an object was expected in the answer")
-    return found
-
-
-def _list(answer: Response) -> list[dict[str, Any]]:
-    found = answer.json()
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-        raise Misbehaved("a list was expected in the answer")
-    return found
-
-
-def _text(found: Mapping[str, Any], name: str) -> str:
-    value = found.get(name)
-    if not isinstance(value, str) or not value:
-        raise Misbehaved(f"{name} is missing from the answer")
-    return value

@@ -26,7 +26,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from channels import article
-from channels.addresses import DATE, Addresses
+from channels.addresses import DATE, Addresses, Earlier
 from channels.listing import Entry, Shelf, Shelves
 from channels.names import hidden_folder, marker_of
 from channels.page import problems
@@ -164,7 +164,7 @@ class StaticChannel(ABC):
             found = self._addresses.standing(ref)
             if found and found.marker == marker:
                 raise Stale(f"{self._base}/{ref} is public already")
-            self._addresses.not_withdrawn(ref)
+            self._addresses.not_withdrawn(ref, found)
             if found and found.marker != (prepared.notes.get("replaces") or None):
                 raise Rejected(self._addresses.foreign(ref))
             if self._waiting.complete(marker, rendition) is None or ref != rendition.fields["path"]:
@@ -249,14 +249,14 @@ class StaticChannel(ABC):
 
     def _clear_replaced(self, receipt: Receipt) -> None:
         """Remove the files of the edition that this one took the place of, now that a reader saw the new one."""
-        left = receipt.notes.get("left", "").split()
-        if not any((self._staging.served / folder).exists() for folder in left):
+        if self._addresses.earlier(receipt) == Earlier((), ()):
             return
         with self._staging.alone():
-            found = self._addresses.standing(receipt.ref)
+            earlier, found = self._addresses.earlier(receipt), self._addresses.standing(receipt.ref)
             if found and found.is_of(receipt):
-                clear(self._staging.served, left, found.folders)
-                self._waiting.forget(receipt.notes["replaces"])
+                clear(self._staging.served, earlier.folders, found.folders)
+                for marker in earlier.markers:
+                    self._waiting.forget(marker)
 
     # undo
 
@@ -284,7 +284,8 @@ class StaticChannel(ABC):
                 sync_folder(final.parent)
             self._list(Shelves(self._staging).leave(gone.ref, gone.month))
             clear(self._staging.served, gone.folders)
-            self._waiting.forget(gone.marker)
+            for marker in gone.markers:
+                self._waiting.forget(marker)
 
 
 def _date(shown: str | None, known: str | None, at: int) -> str:

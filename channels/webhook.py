@@ -118,6 +118,7 @@ class WebhookChannel:
         else:
             self._check(UNKNOWN_EVENT)
         notes = {name: rendition.fields[name] for name in ("item", "revision", "digest")}
+        notes["staged"] = "yes" if self._set.staged else ""
         notes["type"] = event.UPDATED if replaces else event.PUBLISHED
         notes["replaces"] = replaces.notes.get("revision", "") if replaces else ""
         notes["url"] = (replaces.url if replaces else "") or self._set.page(notes["item"])
@@ -212,7 +213,7 @@ class WebhookChannel:
 
     def discard(self, prepared: Prepared, key: Key) -> None:
         """Takes an announcement back. Without one nothing is there."""
-        if self._set.staged:
+        if prepared.notes.get("staged"):
             told = {"item": prepared.ref, "revision": int(prepared.notes["revision"])}
             self._tell(event.UNSTAGED, event.identity(key.token, event.UNSTAGED), told)
 

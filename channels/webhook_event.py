@@ -31,7 +31,7 @@ ASSET = "asset:"
 def body(kind: str, at: int, data: Mapping[str, Any]) -> bytes:
     """The bytes that are signed and sent. `at`: instant of the event, microseconds UTC."""
     event = {"type": kind, "timestamp": iso(at), "data": data}
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def rendition(edition: Edition, place: Place, asset_url: str) -> Rendition:
@@ -67,7 +67,7 @@ def rendition(edition: Edition, place: Place, asset_url: str) -> Rendition:
 
 
 def fits(made: Rendition) -> bool:
-    return len(body(PUBLISHED, 0, data(made, made.fields["revision"]))) < MOST_BYTES
+    return all(len(body(PUBLISHED, 0, data(made, was))) < MOST_BYTES for was in ("", made.fields["revision"]))
 
 
 def data(made: Rendition, replaces: str = "") -> dict[str, Any]:

@@ -12,10 +12,12 @@ import io
 import struct
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from lxml import etree
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
+from sync import confine
 from sync.model import Problem, Rendition, Sighting, Token, sha256
 
 # Elements that do not end a line of text; every other element does.
@@ -45,6 +47,7 @@ UNDECODABLE = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
+DECODING = confine.Limits(cpu_s=30, wall_s=60.0, memory=1536 * 1024 * 1024)  # of two pictures in full
 LONG_SIDE = 1024  # pixels; larger pictures are compared at this size
 # Of 255. JPEG or WebP at quality 50 and halving stay below 25; another digit in a chart is above 100.
 LIGHT_LIMIT = 40
@@ -229,15 +232,24 @@ def recognise(seen: bytes, candidates: Mapping[str, bytes]) -> str:
     for digest, content in candidates.items():
         if content == seen:
             return digest
-    picture = _decoded(seen)
-    if picture is None:
+    if not candidates:
         return sha256(seen)
+    try:
+        found, _ = confine.run("sync.compare:nearest", list(candidates), [seen, *candidates.values()], limits=DECODING)
+    except confine.Failed:
+        return sha256(seen)
+    return str(found) if found in candidates else sha256(seen)
+
+
+def nearest(value: Any, parts: list[bytes], ask: confine.Ask) -> confine.Answer:
+    """For a confined process: the digest in `value` whose picture the first one is; "" for none."""
+    picture = _decoded(parts[0])
     alike = {}
-    for digest, content in candidates.items():
+    for digest, content in zip(value, parts[1:], strict=True) if picture is not None else ():
         other = _decoded(content, like=picture)
-        if other is not None and (apart := _same_picture(picture, other)) is not None:
+        if other is not None and picture is not None and (apart := _same_picture(picture, other)) is not None:
             alike[digest] = apart
-    return min(alike, key=alike.__getitem__) if alike else sha256(seen)
+    return min(alike, key=alike.__getitem__) if alike else "", []
 
 
 def _decoded(content: bytes, like: Image.Image | None = None) -> Image.Image | None:

@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -28,7 +29,7 @@ from typing import Any, TypeAlias, TypeVar
 from sync.confined import Ask, Closed, receive, send
 from sync.model import BadInput
 
-__all__ = ["Answer", "Ask", "Failed", "Limits", "Walls", "run", "walls"]
+__all__ = ["Answer", "Ask", "Failed", "Limits", "Walls", "begin", "run", "walls"]
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = Path(__file__).with_name("confined.py")
@@ -112,6 +113,11 @@ def run(
                     raise Failed("open", "neither a network namespace nor a filter of system calls")
                 case _:
                     raise Failed("crash", "an answer that is none")
+
+
+def begin(function: str) -> None:
+    """Get ready for jobs of this function, without waiting: meanwhile this process can do other things."""
+    _server().load(function)
 
 
 def walls() -> Walls:
@@ -198,10 +204,24 @@ class _Server:
         self._socket = ours
         self._lock = threading.Lock()
         ours.settimeout(START_S)
-        hello = ours.recv(1024)
-        if not hello:
-            raise Failed("crash", "the process that confines jobs does not start")
-        self.network = bool(json.loads(hello)["network"])
+        self._network: bool | None = None
+
+    @property
+    def network(self) -> bool:
+        """Whether its jobs are in a network without interfaces. Raises Failed when it does not start."""
+        with self._lock:
+            if self._network is None:
+                try:
+                    hello = self._socket.recv(1024)
+                except OSError:
+                    hello = b""
+                if not hello:
+                    raise Failed("crash", "the process that confines jobs does not start")
+                self._network = bool(json.loads(hello)["network"])
+        return self._network
+
+    def load(self, function: str) -> None:
+        self._tell({"load": function})
 
     def start(self, function: str, limits: Limits, number: int) -> tuple[socket.socket, int]:
         """A new job's socket, and the descriptor that tells how it ended. Raises OSError when the server is gone."""
@@ -228,11 +248,12 @@ class _Server:
         return job, end
 
     def kill(self, number: int) -> None:
-        try:
-            with self._lock:
-                self._socket.send(json.dumps({"kill": number}).encode())
-        except OSError:
-            pass  # it is gone, and its jobs with it
+        self._tell({"kill": number})
+
+    def _tell(self, told: dict[str, Any]) -> None:
+        """When it is gone, its jobs are gone with it, and the next one starts another."""
+        with suppress(OSError), self._lock:
+            self._socket.send(json.dumps(told).encode())
 
     def close(self) -> None:
         self._socket.close()

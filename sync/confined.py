@@ -99,17 +99,24 @@ def main(root: Path) -> None:
     Path(nowhere).rmdir()  # an empty folder in which nothing can be made
     network = walls.no_network()
     jobs: dict[int, Job] = {}  # by the descriptor of the process
-    owner.send(json.dumps({"network": network}).encode())
+    with suppress(BrokenPipeError):  # then there is nothing to receive either
+        owner.send(json.dumps({"network": network}).encode())
     while True:
         ready, _, _ = select.select([owner.fileno(), *jobs], [], [])
         for one in ready:
             if one in jobs:
                 _bury(one, jobs)
         if owner.fileno() in ready:
-            message, descriptors, _, _ = socket.recv_fds(owner, 64 * 1024, 2)
+            try:
+                message, descriptors, _, _ = socket.recv_fds(owner, 64 * 1024, 2)
+            except ConnectionResetError:  # closed before it had read all that it was told
+                break
             if not message:
                 break
             asked = json.loads(message)
+            if "load" in asked:
+                _load(asked["load"])
+                continue
             if "kill" in asked:
                 _kill(job for job in jobs.values() if job.number == asked["kill"])
                 continue

@@ -47,7 +47,7 @@ class Address:
         except psycopg.ProgrammingError:  # its words quote the address
             mend = "give it an address like postgresql://user@host/name"
             raise BadInput(SETTING, "is no PostgreSQL address", mend) from None
-        self._given = {name: str(value) for name, value in given.items()}
+        self._given: dict[str, Any] = {name: str(value) for name, value in given.items()}
         self.database = self._given.get("dbname") or self._given.get("user", "")
         user = f"{self._given['user']}@" if "user" in self._given else ""
         port = f":{self._given['port']}" if "port" in self._given else ""
@@ -91,7 +91,7 @@ class Address:
             **session,
         }
         options = " ".join(f"-c {name}={value}" for name, value in on_the_server.items())
-        ours = {
+        ours: dict[str, Any] = {
             "connect_timeout": CONNECT,
             "keepalives_idle": IDLE,
             "keepalives_interval": INTERVAL,

@@ -23,7 +23,7 @@ def worker_argv(settings: Settings, lane: str, name: str) -> tuple[str, ...]:
     threads = settings.workers_prepare_threads if lane == "prepare" else settings.workers_release_threads
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
     return (
-        *(sys.executable, "-m", "celery", "-A", "celery_app", "worker", "-Q", lane, "-n", f"{name}@%h"),
+        *(sys.executable, "-m", "celery", "-q", "-A", "celery_app", "worker", "-Q", lane, "-n", f"{name}@%h"),
         *("-P", "threads", "-c", str(threads), *quiet, "--loglevel", "INFO"),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sync.engine.release import release as arm_and_hand_over
+from sync.engine.shards import release as arm_and_hand_over
 from tasks.base import ctx, sender
 
 

@@ -15,6 +15,7 @@ from sync import confine
 from sync.contract import TryLater, Unauthorised, Unsupported
 
 MIB = 1024 * 1024
+NEEDED = ("Noto Serif CJK SC", "Noto Sans CJK SC")
 SETTING = confine.Limits(cpu_s=40, wall_s=60.0, memory=512 * MIB, folder=True)
 READING = confine.Limits(cpu_s=40, wall_s=60.0, folder=True, programs=(str(READER),))
 
@@ -54,7 +55,7 @@ def text_of(content: bytes) -> str:
 
 def _need_fonts() -> None:
     try:
-        missing, _ = confine.run("channels.gazette.typeset:missing", None)
+        missing, _ = confine.run("channels.gazette.typeset:missing", NEEDED)
     except confine.Failed as failed:
         raise TryLater(f"the typesetter does not start: {failed}") from failed
     if missing:

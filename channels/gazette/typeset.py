@@ -14,7 +14,6 @@ import typst
 from sync.confine import Answer, Ask
 
 FONTS = Path("/usr/share/fonts/opentype/noto")
-NEEDED = ("Noto Serif CJK SC", "Noto Sans CJK SC")
 STANDARDS: list[typst.PDFStandard] = ["a-2a", "ua-1"]
 
 # No thread is started by this; compiling starts some, so it must not happen before the fork.
@@ -23,9 +22,9 @@ _COMPILER = typst.Compiler(root="/", font_paths=_FONTS, ignore_system_fonts=True
 
 
 def missing(value: Any, parts: list[bytes], ask: Ask) -> Answer:
-    """The families of fonts that are needed and not there."""
+    """The families of fonts, of those in `value`, that are not there."""
     found = set(_FONTS.families())
-    return [family for family in NEEDED if family not in found], []
+    return [family for family in value if family not in found], []
 
 
 def typeset(value: Any, parts: list[bytes], ask: Ask) -> Answer:

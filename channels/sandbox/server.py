@@ -35,6 +35,7 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from channels.sandbox.knobs import Knob, Knobs
+from channels.sandbox.listen import listening
 from channels.sandbox.record import Record
 from channels.sandbox.shelf import Shelf
 
@@ -296,29 +297,6 @@ class _Server(uvicorn.Server):
             os.close(folder)
 
 
-def _listener(host: str, port: int, kept: Path) -> socket.socket:
-    """A socket at this port; for port 0 at that of the last run, whose addresses were published, if nobody has it."""
-    ports = [port]
-    if not port and kept.exists():
-        ports.insert(0, int(kept.read_text()))
-    while True:
-        # asyncio switches Nagle off only on sockets that name their protocol; with it on every answer takes 40 ms.
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, ports.pop(0)))
-            # Two sockets may be bound to one port as long as none listens.
-            listener.listen(2048)
-        except OSError:
-            listener.close()
-            if not ports:
-                raise
-            continue
-        kept.with_name("port.new").write_text(str(listener.getsockname()[1]))
-        kept.with_name("port.new").replace(kept)
-        return listener
-
-
 def serve(build: Build, argv: Sequence[str]) -> None:
     """Run a sandbox until SIGTERM or SIGINT; then the process ends with code 0. Raises OSError if it cannot listen."""
     parser = argparse.ArgumentParser(description="A sandbox outlet server")
@@ -335,7 +313,7 @@ def serve(build: Build, argv: Sequence[str]) -> None:
     # uvicorn stops in good order and then raises the signal again, for whoever was there before.
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
-    listener = _listener(given.host, given.port, given.home / "port")
+    listener = listening(given.host, given.port, given.home / "port")
     address = f"http://{given.host}:{listener.getsockname()[1]}"
     sandbox = Sandbox(given.home, address)
     build(sandbox)

@@ -3,8 +3,8 @@
 `POST /NAME/hook` takes the events of receiver NAME, which exists from its first use; its key is
 `webhook_seal.own_key(NAME)`. `GET /NAME/items/ITEM` is the public page, `GET /files/X` shows `DIR/files/www/X`.
 An event is taken once by its `webhook-id`; of one item the higher revision wins, of one revision the later
-timestamp. What was withdrawn is not updated (409). Faults can be aimed at one kind of event: their `account` is "NAME type", as in
-"town item.published"; settings go by NAME. Settings (knobs):
+timestamp; what was withdrawn is not updated (409). Faults can be aimed at one kind of event: their
+`account` is "NAME type", as in "town item.published"; settings go by NAME. Settings (knobs):
 
     keys          `accepted`: these keys instead of its own; with `until` (seconds since 1970) its own, too, till then
     skew          its clock is `seconds` ahead

@@ -21,6 +21,7 @@ from sync.cli.publish import (
     need_workers,
     refuse_empty,
 )
+from sync.content.source import get_ready
 from sync.engine.plan import Order, plan, planned_before
 from sync.engine.withdraw import Withdrawal
 from sync.engine.withdraw import withdraw as plan_withdrawal
@@ -49,6 +50,7 @@ def correct(
 ) -> None:
     """Put a corrected text in the place of what is public, everywhere at one instant. 更正。"""
     refuse_empty(("--outlets", outlets_), ("--group", group), ("--request-id", request_id))
+    get_ready()
     ctx = wired()
     order = Order((file,), names_of(outlets_), group, at, policy, align, again, request_id, corrects=item)
     release_id = planned_before(ctx, order)

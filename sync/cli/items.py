@@ -10,7 +10,7 @@ import typer
 from sync.cli.lookup import found
 from sync.cli.output import Json, Limit, document, group, labelled, out, say, show_list, show_pairs, when, wired, word
 from sync.clock import iso
-from sync.content.source import ENDINGS, read
+from sync.content.source import ENDINGS, get_ready, read
 from sync.engine.submit import accept, described
 from sync.store import items
 
@@ -29,6 +29,7 @@ def add(
     """Read a file, and keep it as an item. The same content again is the same item.
 
     Markdown or HTML with front matter, a Word document, or IPTC ninjs."""
+    get_ready()
     ctx = wired()
     draft = read(file, ctx.clock.now())
     frozen = accept(ctx, draft)

@@ -9,6 +9,7 @@ import typer
 
 from sync.bootstrap import previewing
 from sync.cli.output import Json, document, labelled, out, say, wired, word
+from sync.content.source import get_ready
 from sync.engine import preview as engine
 
 UNFIT = 2
@@ -27,6 +28,7 @@ def preview(
     json: Json = False,
 ) -> None:
     """What every outlet will show, and every problem, without network. Exit code 2 when one is fatal."""
+    get_ready()
     ctx = wired()
     made = engine.preview(ctx, source, names or [], previewing(ctx.settings, ctx.clock))
     index = engine.write(made, folder)

@@ -27,6 +27,7 @@ from sync.cli.output import (
     wired,
     word,
 )
+from sync.content.source import get_ready
 from sync.engine import report
 from sync.engine.context import Context
 from sync.engine.plan import Order, planned_before
@@ -77,6 +78,7 @@ def publish(
 ) -> None:
     """Publish once: every outlet, one instant. 一次发布，处处同时。"""
     refuse_empty(("--outlets", outlets_), ("--group", group), ("--request-id", request_id))
+    get_ready()
     ctx = wired()
     order = Order(tuple(sources), names_of(outlets_), group, at, policy, align, again, request_id)
     release_id = planned_before(ctx, order)

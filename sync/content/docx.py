@@ -98,43 +98,40 @@ class _Reader:
     # what must not pass, and what does not come along
 
     def look(self) -> None:
-        changes = [one for name in ("ins", "del", "moveFrom", "moveTo") for one in named(self._root, name)]
-        if changes:
-            message = (
-                f"{len(changes)} 处修订尚未接受或拒绝 · it has {len(changes)} changes that nobody accepted or rejected"
-            )
+        if changes := [one for name in ("ins", "del", "moveFrom", "moveTo") for one in self._every(name)]:
+            count = len(changes)
+            message = f"{count} 处修订尚未接受或拒绝 · it has {count} changes that nobody accepted or rejected"
             self._refuse(message, "审阅 → 接受或拒绝所有修订 · Review → Accept or Reject All Changes, then save")
         if hidden := [text for text in map(_written, self._hidden()) if text]:
             shown = hidden[0][:20]
             message = f'有隐藏文字 "{shown}" · it has hidden text, which would be seen on the outlets'
             self._refuse(message, "删除它，或取消“隐藏” · delete it, or let it be seen")
         for name, (chinese, english) in _REFUSED.items():
-            if any(True for _ in named(self._root, name)):
+            if self._every(name):
                 mend = "存为图片插入，并写替代文字 · save it as a picture, and insert that with its alt text"
                 self._refuse(f"{chinese}不能在各发布端显示 · {english} is not shown by every outlet", mend)
         for one in self._package.external("image"):
             message = f'图片在文件之外 "{one[:80]}" · a picture lies outside the document'
             self._refuse(message, "插入图片本身，而不是链接 · insert the picture itself, not a link to it")
-        if any(True for _ in named(self._root, "commentReference")):
+        if self._every("commentReference"):
             self._note("批注不发布", "comments are not published")
         if any(self._package.texts(kind) for kind in ("header", "footer")):
             self._note("页眉页脚不发布", "page headers and footers are not published")
-        if any(True for name in ("footnoteReference", "endnoteReference") for _ in named(self._root, name)):
+        if self._every("footnoteReference") + self._every("endnoteReference"):
             self._note("脚注、尾注列在文末", "footnotes and endnotes stand at the end of the text")
-        if any(True for _ in named(self._root, "txbxContent")):
+        if self._every("txbxContent"):
             self._note("文本框移至所在段落之后", "text boxes follow the paragraph they stand at")
-        for paragraph in list(named(self._body, "p")):
-            if self._package.style_name(paragraph).lower().startswith("toc "):
-                self._drop(paragraph)
-                contents = (
-                    "目录不发布：网页没有页码",
-                    "the table of contents is left out: a page of the web has no numbers",
-                )
-                if (self._where, " · ".join(contents)) not in self.notes:
-                    self._note(*contents)
+        contents = [one for one in named(self._body, "p") if self._package.style_name(one).lower().startswith("toc ")]
+        for paragraph in contents:
+            self._drop(paragraph)
+        if contents:
+            self._note("目录不发布：网页没有页码", "the table of contents is left out: it is of page numbers")
+
+    def _every(self, name: str) -> list[etree._Element]:
+        return [one for root in self._package.roots() for one in named(root, name)]
 
     def _hidden(self) -> Iterator[etree._Element]:
-        for run in named(self._root, "r"):
+        for run in self._every("r"):
             own = next((one for one in named(run, "vanish")), None)
             if (own is not None and attribute(own, "val") not in {"0", "false", "off"}) or self._package.hidden(run):
                 yield run

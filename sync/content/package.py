@@ -69,6 +69,11 @@ class Package:
         """The styles, numbering, footnotes or endnotes."""
         return self._tree(self._parts[kind][0]) if self._parts[kind] else None
 
+    def roots(self) -> list[etree._Element]:
+        """What readers read: the document, its footnotes and endnotes."""
+        notes = [self.part(kind) for kind in ("footnotes", "endnotes")]
+        return [self.document, *(one for one in notes if one is not None)]
+
     def texts(self, kind: str) -> list[str]:
         """What headers or footers say, page numbers apart."""
         said = [plain("".join(one.text or "" for one in named(self._tree(path), "t"))) for path in self._parts[kind]]
@@ -108,6 +113,7 @@ class Package:
     def packed(self) -> bytes:
         """The package as it is now; XML that was not looked at is left out."""
         made = BytesIO()
+        self.roots()  # they are looked at, so that they come along
         with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
             for name in sorted(self._names):
                 if name in self._trees:

@@ -17,13 +17,14 @@ from sync.content.folder import Folder, Listed
 from sync.content.refusal import BadItem, each_of, raise_any
 from sync.model import Asset, AssetRole, BadInput, Edition, MetaValue, Problem
 
-__all__ = ["ENDINGS", "BadItem", "Draft", "read"]
+__all__ = ["ENDINGS", "BadItem", "Draft", "get_ready", "read"]
 
 MIB = 1024 * 1024
 MAX_BYTES = 2 * MIB
 MAX_PACKED_BYTES = 32 * MIB  # of a kind that carries its pictures with it
 
 ENDINGS = (".md", ".html", ".htm", ".docx", ".json")
+_PARSE = "sync.content.parse:parse"
 _PACKED = frozenset({".docx"})
 
 
@@ -53,6 +54,11 @@ class Draft:
         return Edition("", 0, self.title, self.body, self.metadata, tuple(asset for asset, _ in self.files)).digest
 
 
+def get_ready() -> None:
+    """Let what reads items come up while the caller does other things."""
+    confine.begin(_PARSE)
+
+
 def read(path: Path, now: int) -> Draft:
     """Read the item at `path` and the files that it names. `now` is µs UTC.
 
@@ -66,7 +72,7 @@ def read(path: Path, now: int) -> Draft:
     try:
         content = _content(path, MAX_PACKED_BYTES if kind in _PACKED else MAX_BYTES)
         asked = {"kind": kind, "where": where, "now": now}
-        told, _ = confine.run("sync.content.parse:parse", asked, [content], serve=_Serving(folder))
+        told, _ = confine.run(_PARSE, asked, [content], serve=_Serving(folder))
     except BadInput as refusal:
         raise BadItem(each_of(refusal)) from None
     except confine.Failed as failed:

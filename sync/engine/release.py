@@ -20,9 +20,9 @@ from sync.contract import OutletError, Reveal, Shot, Stale, TryLater, Window
 from sync.engine.claim import Changed, Claim, NotYet
 from sync.engine.context import Context, prepared, rendition, together
 from sync.engine.sender import Sender
-from sync.flow import D, IllegalMove
+from sync.flow import IllegalMove
 from sync.model import Key
-from sync.store import deliveries, outlets
+from sync.store import outlets
 from sync.store.deliveries import Superseded
 from sync.store.tables import Record
 
@@ -30,51 +30,9 @@ ARM_AGAIN = 0.5  # seconds between two tries to arm
 ARM_GRACE = 2.0  # seconds before the instant by which every required shot must be armed
 NOW_PATIENCE = 5.0  # seconds that a release `now`, or a late one, tries to arm
 LAST_LOOK = 0.2  # seconds before the instant
-OTHERS_FIRST = 0.4  # seconds in which the process to which a shard falls may take it
 COMMIT_AGAIN = 0.02  # seconds between two tries to commit while another process is still arming
 COMMIT_GRACE = 0.3  # seconds before the first shot by which all processes must have armed
 MOST_SLEW = 20 * MILLISECOND  # µs by which the clocks may drift apart between last look and instant
-
-
-def release(ctx: Context, sender: Sender, ids: Sequence[str]) -> None:
-    """Take the releases of these deliveries: what is prepared and due is armed and handed to the sender."""
-    with ctx.store.read() as connection:
-        rows = deliveries.some(connection, ids)
-    wanted = dict.fromkeys(row.release for row in rows if row.state == D.PREPARED and row.owner is None)
-    for release_id in wanted:
-        shards = _shards(ctx, release_id)
-        ours = _ours(ctx, len(shards))
-        for place, shard in enumerate(shards):
-            take = partial(_take, ctx, sender, release_id, shard if len(shards) > 1 else None)
-            if place in ours:
-                take()
-            else:  # another process should; if it does not, we do
-                sender.later(ctx.clock.boottime() + OTHERS_FIRST, take)
-
-
-def _take(ctx: Context, sender: Sender, release_id: str, shard: Sequence[str] | None) -> None:
-    claim = Claim(ctx, release_id, shard)
-    if claim.take():
-        volley = Volley(ctx, sender, claim)
-        volley.or_let_go(volley.arm)
-
-
-def _shards(ctx: Context, release_id: str) -> list[list[str]]:
-    """The release's deliveries in parts that one process each sends."""
-    with ctx.store.read() as connection:
-        rows = [row.id for row in deliveries.of_release(connection, release_id)]
-    size = ctx.settings.release_shard
-    return [rows[at : at + size] for at in range(0, len(rows), size)]
-
-
-def _ours(ctx: Context, shards: int) -> set[int]:
-    """Which of so many shards fall to this process, by its place among the living ones of its lane."""
-    if shards == 1:
-        return {0}
-    names = [one.name for one in ctx.lock.living("release")]
-    if ctx.owner not in names:
-        return set(range(shards))
-    return {place for place in range(shards) if place % len(names) == names.index(ctx.owner)}
 
 
 class Volley:

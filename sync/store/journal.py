@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
+from sync.store import told
 from sync.store.tables import Record, entry
 
 
@@ -38,7 +39,9 @@ def write(
         "detail": dict(detail or {}),
     }
     key = connection.execute(insert(entry).values(values)).inserted_primary_key
-    return int(key[0]) if key else 0
+    entry_id = int(key[0]) if key else 0
+    told.note(connection, entry_id, values)
+    return entry_id
 
 
 def size(connection: Connection) -> int:

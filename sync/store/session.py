@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 
 from sync.model import BadInput
+from sync.store import told
 from sync.store.postgres import Postgres
 from sync.store.sqlite import Sqlite
 from sync.store.tables import SCHEMA
@@ -29,6 +30,7 @@ class Store:
         """
         self.url = url  # may hold a password
         self.database: Sqlite | Postgres = Sqlite(url) if url.startswith("sqlite:///") else Postgres(url, lane)
+        told.watch(self.database.engine)
 
     @property
     def engine(self) -> Engine:
@@ -46,8 +48,9 @@ class Store:
         Raises BadInput when the disk is full: nothing of the transaction happened then. Also when the
         server was lost: all of it happened, or nothing.
         """
-        with self.database.write() as connection:
+        with self.database.write() as connection, told.telling(connection) as acts:
             yield connection
+        told.tell(acts)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -31,7 +31,7 @@ from PIL import Image, ImageDraw
 from sync.bootstrap import kind
 from sync.clock import SECOND, SystemClock, instant, iso
 from sync.engine.report import release_report
-from sync.ownership import Ownership, ProcessLock
+from sync.ownership import ProcessLock
 from sync.session_lock import SessionLock
 from sync.store.session import Store
 from tests.acceptance.mode import EMBEDDED, TONGFA, Mode
@@ -106,7 +106,6 @@ class Installation:
     mode: Mode = EMBEDDED
     _pace: float = 1.0  # seconds that a command took of late: other work on this machine makes it slower
     _up: subprocess.Popen[bytes] | None = None
-    _lives: Ownership | None = None
 
     def __post_init__(self) -> None:
         self.env = {**self.mode.environment(self.home), **self.env}
@@ -245,10 +244,13 @@ class Installation:
 
     def workers(self, lane: str) -> list[int]:
         """The living worker processes of a lane, by the locks they hold."""
-        if self._lives is None:
-            embedded = "TONGFA_DATABASE_URL" not in self.env
-            self._lives = ProcessLock(self.home / "workers", "test") if embedded else SessionLock(self.database, "test")
-        return [holder.pid for holder in self._lives.living(lane)]
+        if "TONGFA_DATABASE_URL" not in self.env:
+            return [holder.pid for holder in ProcessLock(self.home / "workers", "test").living(lane)]
+        looking = SessionLock(self.database, "test")
+        try:
+            return [holder.pid for holder in looking.living(lane)]
+        finally:
+            looking.release()
 
     def kill_workers(self, lane: str) -> list[int]:
         """`kill -9` of every worker of a lane, once there is one; returns the processes that then no longer are."""

@@ -16,7 +16,8 @@ import pytest
 from sync.ownership import ProcessLock
 from sync.settings import Settings, variable
 from tests.acceptance.commands import Door, assert_refusal, door, refused, snapshot
-from tests.acceptance.installation import TONGFA, Installation, write_item
+from tests.acceptance.installation import Installation, write_item
+from tests.acceptance.mode import TONGFA
 
 READS = ("item list", "release list", "delivery list", "log list", "outlet list", "outlet check site", "doctor")
 WRITES = ("item add item.md", "publish item.md --outlets site", "release hold 0123", "worker --lane prepare")

@@ -27,8 +27,8 @@ from sync.store import deliveries
 from sync.store.session import Store
 from sync.store.tables import entry
 from tests.acceptance.commands import Door, door
-from tests.acceptance.installation import QUICK, TONGFA, Installation, eventually, running, write_item
-from tests.acceptance.mode import Mode
+from tests.acceptance.installation import QUICK, Installation, eventually, running, write_item
+from tests.acceptance.mode import TONGFA, Mode
 
 DRAFT = "/cgi-bin/draft/add"  # where WeChat is given an article, invisible
 FAR = "2090-01-02T09:00+08:00"

@@ -14,6 +14,6 @@ BENCH = StaticBench
 
 
 @contextmanager
-def bench(tmp_path: Path) -> Iterator[StaticBench]:
+def bench(tmp_path: Path, formats: str = "html,pdf") -> Iterator[StaticBench]:
     with server("channels.sandbox.pages", tmp_path / "sandbox") as sandbox:
-        yield StaticBench(GazetteChannel, sandbox, {"publisher_level": "county"})
+        yield StaticBench(GazetteChannel, sandbox, {"publisher_level": "county", "formats": formats})

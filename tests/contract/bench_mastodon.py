@@ -46,7 +46,7 @@ CALLS = {
 class MastodonBench(Bench):
     shows = frozenset({"digit", "picture"})
     # Preparing only uploads pictures; a lost answer to that is "nothing happened".
-    faults = frozenset((name, "release") for name in ("drop_answer", "drop_request", "answer_502"))
+    faults = frozenset((name, phase) for name in ("drop_answer", "drop_request", "answer_502") for phase in CALLS)
     edition = EDITION
 
     def __init__(self, sandbox: Server) -> None:

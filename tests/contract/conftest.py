@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.config import Config
@@ -37,21 +38,21 @@ def _applies(item: pytest.Function) -> bool:
     if needs is None:
         return True
     given = item.callspec.params
-    module = importlib.import_module(f"tests.contract.bench_{given['bench']}")
-    kind: type[Bench] = module.BENCH
-    can = _can(given["bench"])
-    holds = {
+    name = str(given["bench"])
+    kind: type[Bench] = importlib.import_module(f"tests.contract.bench_{name}").BENCH
+    can = _can(name)
+    holds: dict[str, Callable[[Any], bool]] = {
         "login": lambda wanted: kind.has_login is wanted,
         "shown": lambda parameter: given[parameter] in kind.shows,
         "phase": lambda phase: (given["name"], phase) in kind.faults,
         "correct": lambda ways: can.correct in ways,
         "withdraw": lambda wanted: can.withdraw is wanted,
     }
-    return all(holds[name](wanted) for name, wanted in needs.kwargs.items())
+    return all(holds[named](wanted) for named, wanted in needs.kwargs.items())
 
 
-def _can(kind: str) -> Capabilities:
+def _can(name: str) -> Capabilities:
     """What the channel of this kind says that it can do."""
-    module = importlib.import_module(f"channels.{kind}")
-    found: Capabilities = next(one.can for one in vars(module).values() if getattr(one, "kind", None) == kind)
+    module = importlib.import_module(f"channels.{name}")
+    found: Capabilities = next(one.can for one in vars(module).values() if getattr(one, "kind", None) == name)
     return found

@@ -179,15 +179,11 @@ def test_a_character_the_fonts_lack_is_found_before_anything_is_sent() -> None:
     assert "\U0001f600" in problems[0].message
 
 
-def test_a_missing_font_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_font_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The operator reads which package to install."""
-    monkeypatch.setattr(pdf, "FONTS", tmp_path)
-    pdf._compiler.cache_clear()
-    try:
-        with pytest.raises(Unauthorised, match="fonts-noto-cjk"):
-            pdf.ready()
-    finally:
-        pdf._compiler.cache_clear()
+    monkeypatch.setattr(pdf, "NEEDED", ("Noto Serif CJK SC", "Song of Nowhere"))
+    with pytest.raises(Unauthorised, match="Song of Nowhere — install the Debian package fonts-noto-cjk"):
+        pdf.ready()
 
 
 def test_nothing_but_the_given_files_can_be_read() -> None:

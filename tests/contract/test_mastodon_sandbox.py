@@ -244,6 +244,46 @@ def test_editing_keeps_the_history(client: Client) -> None:
     assert ["<p>first</p>", "<p>second</p>"] == [version["content"] for version in history]
 
 
+def test_an_edit_may_keep_pictures_and_describe_them_anew(client: Client) -> None:
+    """`media_ids` names old and new ones; `media_attributes` changes what is there; another's are not found."""
+    old, new = client.upload().json()["id"], client.upload().json()["id"]
+    path = f"/api/v1/statuses/{client.post('first', media_ids=[old]).json()['id']}"
+    attributes = [{"id": old, "description": "described anew"}]
+    given = {"status": "first", "media_ids": [old, new], "media_attributes": attributes}
+    edited = client.call("PUT", path, json=given).json()
+    assert ["described anew", "alt"] == [media["description"] for media in edited["media_attachments"]]
+    refused(client.call("PUT", path, json={"status": "x", "media_ids": ["1"]}), 422, "not found")
+    refused(client.call("PUT", path, json={"status": "字" * 501}), 422, "character limit")
+
+
+def test_an_edit_that_changes_nothing_makes_no_version(client: Client) -> None:
+    """No `edited_at`, one entry in the history; visibility cannot be changed."""
+    status = client.post("first", visibility="unlisted").json()
+    path = f"/api/v1/statuses/{status['id']}"
+    edited = client.call("PUT", path, json={"status": "first", "visibility": "public"}).json()
+    assert (None, "unlisted") == (edited["edited_at"], edited["visibility"])
+    assert 1 == len(client.call("GET", f"{path}/history").json())
+
+
+def test_the_status_of_another_account_is_neither_edited_nor_deleted(client: Client) -> None:
+    """404, as if it did not exist."""
+    path = f"/api/v1/statuses/{client.post('mine').json()['id']}"
+    stranger = Client(client.sandbox, client.account + "-other")
+    assert [404, 404] == [stranger.call(method, path, json={"status": "x"}).status_code for method in ("PUT", "DELETE")]
+    stranger.close()
+
+
+def test_deleting_with_its_media(client: Client) -> None:
+    """Also those that only an earlier version showed."""
+    media = [client.upload().json() for _ in range(2)]
+    path = f"/api/v1/statuses/{client.post('first', media_ids=[media[0]['id']]).json()['id']}"
+    client.call("PUT", path, json={"status": "second", "media_ids": [media[1]["id"]]})
+    files = [one["url"].removeprefix(client.sandbox.address) for one in media]
+    assert [200, 200] == [client.call("GET", file, anonymous=True).status_code for file in files]
+    client.call("DELETE", f"{path}?delete_media=true")
+    assert [404, 404] == [client.call("GET", file, anonymous=True).status_code for file in files]
+
+
 def test_deleting_returns_the_text(client: Client) -> None:
     """For a redraft; the media become loose again. Twice is 404."""
     media = client.upload().json()["id"]
@@ -364,6 +404,28 @@ def test_knobs_are_counted_listed_and_cleared(client: Client) -> None:
     stranger.close()
     client.sandbox.clear()
     assert 404 == client.call("GET", "/api/v1/media/1").status_code
+
+
+def test_a_restarted_sandbox_knows_statuses_pictures_and_keys(tmp_path: Path) -> None:
+    """At the same address; an edit, a deletion and a key that was used count as before."""
+    with server("channels.sandbox.mastodon", tmp_path) as running:
+        client = Client(running, "a")
+        media = client.upload().json()
+        kept = client.post("first", key="k", media_ids=[media["id"]]).json()
+        client.call("PUT", f"/api/v1/statuses/{kept['id']}", json={"status": "second", "media_ids": [media["id"]]})
+        gone = client.post("to be deleted").json()["id"]
+        client.call("DELETE", f"/api/v1/statuses/{gone}")
+        client.close()
+    with server("channels.sandbox.mastodon", tmp_path) as running:
+        client = Client(running, "a")
+        shown = client.call("GET", f"/api/v1/statuses/{kept['id']}", anonymous=True).json()
+        assert (kept["url"], "<p>second</p>") == (shown["url"], shown["content"])
+        assert 200 == client.call("GET", media["url"].removeprefix(running.address), anonymous=True).status_code
+        assert 2 == len(client.call("GET", f"/api/v1/statuses/{kept['id']}/history").json())
+        assert 404 == client.call("GET", f"/api/v1/statuses/{gone}").status_code
+        assert kept["id"] == client.post("again", key="k").json()["id"]
+        assert 1 == client.count()
+        client.close()
 
 
 def test_a_stopped_sandbox_keeps_its_record(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +9,12 @@ from pathlib import Path
 import feedparser
 import pytest
 
+from channels.gazette import pdf
 from channels.listing import Shelves
 from channels.staging import Staging
 from sync.contract import Place, Prepared, Receipt, Rejected, Stale, TryLater
 from sync.model import Edition, Key
+from tests.contract import bench_gazette, bench_website
 from tests.contract.bench import CLOCK, window
 from tests.contract.death import Death, dying
 from tests.contract.sites import StaticBench, corrected, edition
@@ -24,13 +25,21 @@ TEN = NINE + 3_600_000_000
 
 @pytest.fixture(params=["website", "gazette"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StaticBench]:
-    with importlib.import_module(f"tests.contract.bench_{request.param}").bench(tmp_path) as made:
+    """The gazette without its PDFs, whose setting takes its time."""
+    made = bench_website.bench(tmp_path) if request.param == "website" else bench_gazette.bench(tmp_path, "html")
+    with made as opened:
+        yield opened
+
+
+@pytest.fixture
+def gazette(tmp_path: Path) -> Iterator[StaticBench]:
+    with bench_gazette.bench(tmp_path) as made:
         yield made
 
 
 @pytest.fixture
 def website(tmp_path: Path) -> Iterator[StaticBench]:
-    with importlib.import_module("tests.contract.bench_website").bench(tmp_path) as made:
+    with bench_website.bench(tmp_path) as made:
         yield made
 
 
@@ -136,6 +145,19 @@ def test_files_of_the_old_edition_go_when_the_new_one_was_seen(site: StaticBench
     assert () == site.channel().verify(changed, rendition).problems
     assert new - old == site.public_files()
     assert () == site.channel().verify(changed, rendition).problems
+
+
+def test_the_pdf_of_a_gazette_is_corrected_with_its_page(gazette: StaticBench) -> None:
+    """A new file under a new name, which says the new text; the old one goes when the new one was seen."""
+    first, receipt = gazette.publish(gazette.edition, gazette.key(), NINE)
+    rendition, changed = gazette.correct(gazette.corrected, gazette.key(), receipt, TEN)
+    assert first.fields["pdf"] != rendition.fields["pdf"]
+    assert "06:45" in pdf.text_of((gazette.served / rendition.fields["pdf"]).read_bytes())
+    assert (gazette.served / first.fields["pdf"]).exists()
+    assert () == gazette.channel().verify(changed, rendition, first).problems
+    assert not (gazette.served / first.fields["pdf"]).exists()
+    (gazette.served / rendition.fields["pdf"]).unlink()
+    assert gazette.channel().verify(changed, rendition, first).problems
 
 
 def test_files_that_were_never_seen_replaced_go_with_the_next_edition(site: StaticBench) -> None:
@@ -374,4 +396,4 @@ def test_shelves_written_before_there_were_corrections_are_read(website: StaticB
     website.publish(edition("后一件"), website.key(), NINE + 60_000_000)
     assert website.edition.title in (website.served / "tzgg/index.html").read_text()
     (shelf,) = Shelves(Staging(website.served, create=False)).leave("notice/none.html", "2026-11")
-    assert [website.edition.title, "后一件"] == sorted((entry.title for entry in shelf.month), reverse=True)
+    assert ["后一件", website.edition.title] == [entry.title for entry in shelf.month]

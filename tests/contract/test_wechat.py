@@ -566,7 +566,7 @@ def test_a_replacement_is_public_before_the_old_one_is_withdrawn(wechat: Wechat)
     assert not wechat.channel().verify(following.old, wechat.rendition).visible
     sighting = wechat.channel().verify(new, following.rendition)
     assert (sighting.visible, sighting.problems) == (True, ())
-    assert following.probe(sent) == replace(new, at=following.found(sent).at) or following.found(sent).ref == new.ref
+    assert following.found(sent).ref == new.ref
 
 
 def test_nothing_is_changed_in_place(wechat: Wechat) -> None:
@@ -745,19 +745,17 @@ def test_what_was_public_before_a_restart_of_the_outlet_is_withdrawn(tmp_path: P
     home = tmp_path / "sandbox"
     with server("channels.sandbox.wechat", home) as running:
         first = Wechat(running, "town")
-        receipt = first.publish()
-        other = Next.__new__(Next)
-        other.wechat, other.old, other.key = first, receipt, first.key()
-        other.rendition = first.render(other.key)
+        following = Next(first, LATER)
+        receipt = following.old
         first.knob("latency", ms=60_000)
-        job = other.send(other.prepare())
+        job = following.send(following.prepare())
         first.close()
     assert isinstance(job, Accepted)
     with server("channels.sandbox.wechat", home) as running:
         wechat = Wechat(running, "town")
-        other.wechat = wechat
+        following.wechat = wechat
         assert wechat.channel().verify(receipt, wechat.rendition).problems == ()
-        assert wechat.channel().verify(other.found(job), other.rendition).problems == ()
+        assert wechat.channel().verify(following.found(job), following.rendition).problems == ()
         wechat.channel().withdraw(receipt, wechat.key())
         assert not wechat.channel().verify(receipt, wechat.rendition).visible
         wechat.close()

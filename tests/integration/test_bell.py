@@ -7,7 +7,9 @@ import logging
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import pytest
 import redis as client
@@ -15,6 +17,8 @@ import redis as client
 from sync import bell
 from sync.bell import LOOK, PATIENCE, Bell
 from tests.services.redis import Redis, running
+
+T = TypeVar("T")
 
 AT_ONCE = 0.05  # seconds: nobody was waited for, on a busy machine
 SLACK = 0.15  # seconds beyond what a caller waits at most
@@ -180,12 +184,10 @@ def _drain(url: str) -> None:
         connection.flushdb()
 
 
-def _messages(url: str, lane: str) -> list[dict[str, object]]:
+def _messages(url: str, lane: str) -> list[dict[str, Any]]:
     """What waits in the queue, with its body opened."""
     with client.Redis.from_url(url) as connection:
-        found = [json.loads(one) for one in connection.lrange(lane, 0, -1)]  # type: ignore[union-attr]
-    from base64 import b64decode
-
+        found = [json.loads(one) for one in connection.lrange(lane, 0, -1)]
     return [{**one, "body": json.loads(b64decode(one["body"]))} for one in found]
 
 
@@ -195,7 +197,7 @@ def seconds(act: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
-def eventually(true: Callable[[], object]) -> object:
+def eventually(true: Callable[[], T]) -> T:
     ends = time.monotonic() + SOON
     while not (found := true()):
         assert time.monotonic() < ends, f"not within {SOON:g} s"

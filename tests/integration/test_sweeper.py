@@ -17,6 +17,7 @@ from sync.bootstrap import context, create_home
 from sync.clock import SECOND, SystemClock
 from sync.engine.context import Context
 from sync.settings import read_settings
+from sync.store import deliveries
 from tasks import TASKS, base, sweep
 from tasks.direct import Direct
 from tasks.look import look
@@ -39,8 +40,8 @@ class Lane:
         self.looks = 0
         monkeypatch.setattr(base, "ctx", lambda: ctx)
         monkeypatch.setattr(base, "lane", lambda: lane)
-        monkeypatch.setattr(sweep.deliveries, "due", self._look)
-        monkeypatch.setattr(sweep.deliveries, "next_due", self._next)
+        monkeypatch.setattr(deliveries, "due", self._look)
+        monkeypatch.setattr(deliveries, "next_due", self._next)
         for duty in TASKS:
             monkeypatch.setitem(TASKS, duty, self._work(duty))
         self.sweeper = sweep.Sweeper(None)
@@ -121,12 +122,12 @@ def test_a_frozen_broker_does_not_hold_up_the_sweeper(
         frozen.start()
         _reached(url)
         redis.freeze()
-        waits = []
+        waits: list[float] = []
         for number in range(10):
             began = time.monotonic()
             frozen.add(f"d{number}", release=f"r{number}")
             look()
-            eventually(lambda number=number: any(ids == [f"d{number}"] for _, ids in frozen.worked))
+            eventually(lambda: len(frozen.worked) > len(waits))
             waits.append(time.monotonic() - began)
         assert max(waits) < bell.PATIENCE + 0.1, waits
 

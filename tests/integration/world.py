@@ -29,8 +29,8 @@ from sync.engine.context import Context
 from sync.engine.plan import Order, plan
 from sync.engine.prepare import discard, prepare
 from sync.engine.reconcile import disown, reconcile
-from sync.engine.release import release
 from sync.engine.removal import remove
+from sync.engine.shards import release
 from sync.engine.verify import AFTER_SHOTS, verify
 from sync.flow import MAYBE_PUBLIC, PUBLIC, TABLE, D, E, R
 from sync.model import Key, Outlet

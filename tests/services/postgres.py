@@ -19,6 +19,7 @@ import tempfile
 import threading
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -95,7 +96,7 @@ class Postgres:
         given = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
-                [self._programs / "postgres", "-D", self.data, *given],
+                [str(self._programs / "postgres"), "-D", str(self.data), *given],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -157,11 +158,10 @@ class Postgres:
         name = url.partition("?")[0].rpartition("/")[2]
         self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    def execute(self, statement: sql.Composable | str, *given: object) -> list[tuple[object, ...]]:
+    def execute(self, statement: sql.Composed | str, *given: object) -> list[tuple[Any, ...]]:
         """As the server's owner, in its own database, each statement for itself."""
-        composed = sql.SQL(statement) if isinstance(statement, str) else statement  # type: ignore[arg-type]
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            cursor = connection.execute(composed, given or None)
+            cursor = connection.execute(statement, given or None)
             return cursor.fetchall() if cursor.description else []
 
     def _answers(self) -> bool:
@@ -177,12 +177,12 @@ class Postgres:
             os.kill(pid, number)
 
     def _run(self, program: str, *arguments: object) -> None:
-        command = [self._programs / program, *map(str, arguments)]
+        command = [str(self._programs / program), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, **self._as_owner())
         if done.returncode != 0:
             raise RuntimeError(f"{program} failed:\n{done.stdout}{done.stderr}")
 
-    def _as_owner(self) -> dict[str, object]:
+    def _as_owner(self) -> dict[str, Any]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         drop = (
             {} if self._owner is None else {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []}

@@ -99,9 +99,9 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 @contextmanager
-def running(folder: Path, **how: Sequence[str] | str) -> Iterator[Redis]:
+def running(folder: Path, host: str = "127.0.0.1") -> Iterator[Redis]:
     """A Redis server for the time of the block."""
-    server = Redis(folder, **how)
+    server = Redis(folder, host)
     server.start()
     try:
         yield server
