@@ -16,11 +16,12 @@ from channels.names import marker_of
 from channels.staging import Staging
 from channels.standing import Standing, folders_of, standing
 from channels.waiting import Waiting
-from sync.contract import Receipt, Rejected, Stale
+from sync.contract import Receipt, Rejected, Stale, Unsupported
 from sync.model import Key, sha256
 from sync.render import china_time
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
+PAGE = re.compile(r"[a-z]+/[0-9a-f]{12}\.html")  # what our pages are called; nothing else is ever touched
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,16 @@ class Earlier:
 
     markers: tuple[str, ...]
     folders: tuple[str, ...]
+
+
+def ref_of(receipt: Receipt, base: str) -> str:
+    """Where in the site `base` the copy lies; a person who found it gave its address only.
+
+    Raises Unsupported when that is no page of this site."""
+    ref = receipt.ref or receipt.url.removeprefix(f"{base}/")
+    if not PAGE.fullmatch(ref):
+        raise Unsupported(f"{receipt.url} 不是本站发布的页面 · is no page that was published here: change it by hand")
+    return ref
 
 
 class Addresses:
@@ -63,7 +74,7 @@ class Addresses:
             if found:
                 raise Rejected(self.foreign(ref))
             return {}
-        if replaces.ref != ref:
+        if ref_of(replaces, self._base) != ref:
             raise Stale(f"the correction of {replaces.url} was rendered for {self._base}/{ref}")
         if found and not found.is_of(replaces):
             raise Rejected(self.foreign(ref))
@@ -111,7 +122,7 @@ class Addresses:
         """The page that has to go, None when it is gone; and what else goes with it, noted for a repetition.
 
         Raises Rejected when another delivery's page stands there by now."""
-        ref = receipt.ref
+        ref = ref_of(receipt, self._base)
         gone, found = self.withdrawn(ref), self.standing(ref)
         if found and not found.is_of(receipt):
             raise Rejected(self.foreign(ref))

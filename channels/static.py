@@ -26,7 +26,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from channels import article
-from channels.addresses import DATE, Addresses, Earlier
+from channels.addresses import DATE, Addresses, Earlier, ref_of
 from channels.listing import Entry, Shelf, Shelves
 from channels.names import hidden_folder, marker_of
 from channels.page import problems
@@ -115,11 +115,11 @@ class StaticChannel(ABC):
 
     def preview(self, rendition: Rendition) -> Mapping[str, bytes]:
         """The page as if it were released now, with all that it needs, by path in the site."""
-        page = rendition.content.replace(rendition.fields["published_mark"], china_time(self._tools.now()))
+        page = _dated(rendition, "", self._tools.now())
         paths: Mapping[str, str] = json.loads(rendition.fields["assets"])
         files = {path: self._tools.blob(digest) for digest, path in paths.items()}
         companions = self._companions(rendition, Key("", ""))
-        return {rendition.fields["path"]: page.encode(), **self._shared(), **files, **companions}
+        return {rendition.fields["path"]: page, **self._shared(), **files, **companions}
 
     # prepare, arm
 
@@ -170,11 +170,7 @@ class StaticChannel(ABC):
             if self._waiting.complete(marker, rendition) is None or ref != rendition.fields["path"]:
                 raise Stale(f"what was prepared for {self._base}/{ref} is gone or altered")
             at = int(prepared.notes.get("release_at") or self._tools.now())
-            date = prepared.notes.get("pub_date") or china_time(at)
-            page = rendition.content.replace(rendition.fields["published_mark"], date)
-            if "corrected_mark" in rendition.fields:
-                page = page.replace(rendition.fields["corrected_mark"], china_time(at))
-            staged = self._staging.stage(page.encode())
+            staged = self._staging.stage(_dated(rendition, prepared.notes.get("pub_date", ""), at))
             os.utime(staged, ns=(at * 1000, at * 1000))  # the web server's Last-Modified
         return StagedShot(staged, final, over, self._tools.now, lambda fired: self._finish(rendition, key, fired))
 
@@ -192,9 +188,8 @@ class StaticChannel(ABC):
             corrects = "corrected_mark" in rendition.fields
             if corrects:
                 notes["corrected"] = _date(page.corrected[0] if page and page.corrected else None, None, at)
-            if self._addresses.is_ours(
-                ref, key
-            ):  # else a newer edition, or a withdrawal, came in between and lists itself
+            # What came in between, a correction or a withdrawal, sees to the lists itself.
+            if self._addresses.is_ours(ref, key):
                 entry = Entry(
                     marker,
                     notes["pub_date"],
@@ -252,7 +247,7 @@ class StaticChannel(ABC):
         if self._addresses.earlier(receipt) == Earlier((), ()):
             return
         with self._staging.alone():
-            earlier, found = self._addresses.earlier(receipt), self._addresses.standing(receipt.ref)
+            earlier, found = self._addresses.earlier(receipt), self._addresses.standing(ref_of(receipt, self._base))
             if found and found.is_of(receipt):
                 clear(self._staging.served, earlier.folders, found.folders)
                 for marker in earlier.markers:
@@ -273,8 +268,9 @@ class StaticChannel(ABC):
 
         Repeating completes it. Raises Rejected when the page is another delivery's by now."""
         self._staging.open()
-        final = self._staging.served / receipt.ref
-        with disk(f"withdraw {receipt.ref}"), self._staging.alone():
+        ref = ref_of(receipt, self._base)
+        final = self._staging.served / ref
+        with disk(f"withdraw {ref}"), self._staging.alone():
             before = footprint(final)
             found, gone = self._addresses.withdraws(receipt)
             if footprint(final) != before:
@@ -286,6 +282,14 @@ class StaticChannel(ABC):
             clear(self._staging.served, gone.folders)
             for marker in gone.markers:
                 self._waiting.forget(marker)
+
+
+def _dated(rendition: Rendition, published: str, at: int) -> bytes:
+    """The page with its dates: `published` before, or else, like its correction, at `at`."""
+    page = rendition.content.replace(rendition.fields["published_mark"], published or china_time(at))
+    if "corrected_mark" in rendition.fields:
+        page = page.replace(rendition.fields["corrected_mark"], china_time(at))
+    return page.encode()
 
 
 def _date(shown: str | None, known: str | None, at: int) -> str:

@@ -25,7 +25,7 @@ from channels.webhook_shot import SignedShot
 from channels.webhook_signature import headers
 from sync import compare
 from sync.answer import not_before
-from sync.clock import SECOND
+from sync.clock import MILLISECOND, SECOND
 from sync.contract import (
     Accepted,
     Capabilities,
@@ -141,7 +141,7 @@ class WebhookChannel:
         def settled(answer: Response) -> Receipt:
             accepted(self._name, answer, self._tools.now(), creates=True)
             url = page_named(answer) or prepared.notes["url"]
-            return self._receipt(rendition, url, {"webhook-id": identity})
+            return self._receipt(rendition, url, {"webhook-id": identity, "told_at": str(release_at)})
 
         def signed(at: int) -> Shot:
             sent = self._headers(identity, at, body)
@@ -221,12 +221,18 @@ class WebhookChannel:
         if not receipt.ref or "revision" not in receipt.notes:
             raise Unsupported(f"{self._name}: of a copy that a person found, the receiver's item is not known")
         told = {"item": receipt.ref, "revision": int(receipt.notes["revision"])}
-        self._tell(event.WITHDRAWN, event.identity(key.token, event.WITHDRAWN, told), told)
+        # Later than what it takes back, even where the clock of the instant was a little ahead of ours.
+        at = max(self._tools.now(), int(receipt.notes.get("told_at", 0)) + MILLISECOND)
+        self._tell(event.WITHDRAWN, event.identity(key.token, event.WITHDRAWN, told), told, at=at)
 
-    def _tell(self, kind: str, identity: str, data: Mapping[str, Any], expect: tuple[int, ...] = ()) -> None:
-        """One event that makes nothing public and does no harm repeated. Raises an OutletError."""
+    def _tell(
+        self, kind: str, identity: str, data: Mapping[str, Any], expect: tuple[int, ...] = (), at: int | None = None
+    ) -> None:
+        """One event that makes nothing public and does no harm repeated. `at`: its time, else now (µs UTC).
+
+        Raises an OutletError."""
         now = self._tools.now()
-        body = event.body(kind, now, data)
+        body = event.body(kind, now if at is None else at, data)
         answer = self._tools.http.call(
             "POST",
             self._set.url,

@@ -15,6 +15,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from channels import article
+from channels.addresses import ref_of
 from channels.listing import NEWEST, Entry, Shelf
 from channels.page import Column, rendition
 from channels.static import BASE_URL, DIRECTORY, StaticChannel
@@ -137,7 +138,7 @@ class WebsiteChannel(StaticChannel):
             edition,
             place,
             template="website/article.html",
-            path=place.replaces.ref if place.replaces else _path(edition, place.key),
+            path=ref_of(place.replaces, self._base) if place.replaces else _path(edition, place.key),
             column=Column(name, slug_of(name), column_type, f"{self._site.name}发布的{name}"),
             source=edition.text("source").strip() or self._site.name,
             heading=article.ATTACHMENTS,

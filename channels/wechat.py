@@ -20,7 +20,6 @@ from channels.wechat_api import (
     DEAD_TOKEN,
     GONE,
     JSON,
-    NO_SUCH_ARTICLE,
     Step,
     WechatApi,
     decoded,
@@ -298,7 +297,7 @@ class WechatChannel:
         `index` counts from 1; left out it would mean every article of the publication."""
         given = {"article_id": receipt.ref, "index": 1}
         try:
-            self._api.call("freepublish/delete", given, Step.WRITE, expect=frozenset({NO_SUCH_ARTICLE}))
+            self._api.call("freepublish/delete", given, Step.WRITE)
         except Rejected:
             # What it answers for an article that is deleted already is not documented; this is what it means.
             if not self._account.is_deleted(receipt.ref):

@@ -81,11 +81,9 @@ class Lookup:
         return Accepted("", hint.notes)  # the draft was consumed: it went out, or is about to
 
     def _is_alike(self, listed: Listed, since: int, rendition: Rendition) -> bool:
-        """For a draft made before there were marks: newer than it, or of the same second and content.
-
-        Without the draft's time, the same content. What is older than the draft is another delivery's."""
-        if since and listed.updated != since:
-            return listed.updated > since
+        """For a draft made before there were marks: newer than it, or the same content (nothing older is listed)."""
+        if since and listed.updated > since:
+            return True
         return not self._account.changes(self._account.published(listed.ref), rendition, {})
 
     def _job(self, hint: Accepted) -> Accepted | Receipt | None:

@@ -45,6 +45,11 @@ def bell_at(url: str) -> Bell:
     return Bell(url)
 
 
+def reachable(url: str) -> str | None:
+    """None when the broker at `url` takes a connection now, else what failed, by its type. Waits a second at most."""
+    return _Broker(url).open()
+
+
 class _State(Enum):
     NEW = auto()  # not tried yet: rings wait for the first try
     UP = auto()

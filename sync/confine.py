@@ -48,8 +48,8 @@ class Limits:
     `folder`: it may write to one, which is removed. `programs`: those it may start.
     """
 
-    cpu_s: int = 8
-    wall_s: float = 20.0
+    cpu_s: int = 5
+    wall_s: float = 10.0
     memory: int = 448 * MIB
     folder: bool = False
     programs: tuple[str, ...] = ()

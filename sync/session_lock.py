@@ -41,7 +41,10 @@ LOCKS = (
     "AND granted AND mode = 'ExclusiveLock' "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
-TAKE = "SELECT pg_try_advisory_lock($1::bigint), set_config('application_name', $2, false)"
+TAKE = (
+    "SELECT pg_try_advisory_lock($1::bigint), set_config('application_name', $2, false), "
+    "set_config('idle_session_timeout', '0', false)"
+)
 PROVE = f"SELECT $1::bigint IN ({LOCKS} AND pid = pg_backend_pid())"
 FREE = "SELECT pg_try_advisory_xact_lock_shared($1::bigint)"
 CLEAR = f"DELETE FROM process WHERE {NUMBER} NOT IN ({LOCKS})"  # noqa: S608 - constants
@@ -189,7 +192,7 @@ class SessionLock:
         if session is not None and (session.name in self._over or _has_ended(session)):
             self._drop()
         if self._session is None:
-            connection = self._address.connect(f"tongfa {self._lane}", idle_session_timeout=0)
+            connection = self._address.connect(f"tongfa {self._lane}")
             connection.autocommit = True
             self._session = _Session(os.getpid(), connection)
         return self._session

@@ -10,6 +10,7 @@ TASKS: dict[str, Callable[[list[str]], None]] = {
     "reconcile": prepare.reconcile,
     "verify": verify.verify,
     "withdraw": prepare.withdraw,
+    "recover": prepare.recover,
     "release": release.release,
 }
 

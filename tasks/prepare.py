@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sync.engine import prepare as engine
 from sync.engine.reconcile import reconcile as look_after
+from sync.engine.recover import look_up
 from sync.engine.removal import remove
 from tasks.base import ctx
 
@@ -22,3 +23,8 @@ def reconcile(ids: list[str]) -> None:
 
 def withdraw(ids: list[str]) -> None:
     remove(ctx(), ids)
+
+
+def recover(ids: list[str]) -> None:
+    """After a restore: which deliveries, the rows say."""
+    look_up(ctx())

@@ -4,8 +4,9 @@ A prepare worker's sweeper tells the broker, so that any process of the lane may
 broker does not take, or what nobody took, its own threads do, by the same functions: work goes on while
 the broker is absent, stopped, frozen or flushed. The release lane never asks the broker.
 
-Several processes of a lane look at the same rows. Each release has one that should take it; the others
-leave it alone for a second. Should two take it all the same, the claim in the database decides.
+Several prepare processes look at the same rows. Each release has one that should take it; the others
+leave it alone for a second. Should two take it all the same, the claim in the database decides. Release
+processes all come at once: which of them takes what is up to the release (`sync.engine.shards`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from sync.bell import bell_at
 from sync.clock import SECOND
 from sync.engine.context import Context
 from sync.engine.reconcile import disown
+from sync.engine.recover import is_waiting
 from sync.model import BadInput
 from sync.store import deliveries, releases
 from tasks import LANES, TASKS, base
@@ -97,7 +99,10 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # the worker's bl
             batches[row.duty, row.release].append((row.id, row.duty, row.due_at))
         self._version, self._look_at = version, min(coming or now + LONGEST, now + LONGEST)
         for (_, release), rows in batches.items():
-            self._ring(ctx, rows, now, ours=rung or taker(self._processes, release) in (ctx.owner, None))
+            self._ring(ctx, rows, now, ours=rung or self._is_ours(ctx, lane, release))
+
+    def _is_ours(self, ctx: Context, lane: str, together: str) -> bool:
+        return lane == "release" or taker(self._processes, together) in (ctx.owner, None)
 
     def _ring_orphans(self, ctx: Context, lane: str) -> None:
         now = ctx.clock.now()
@@ -110,13 +115,15 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # the worker's bl
             disown(ctx, sorted(again))
         self._dropped = mine - again
         if lane == "prepare":
+            if is_waiting(ctx):
+                self._direct.run(TASKS["recover"], [])
             dead = {row.owner for row in owned if row.owner != ctx.owner and ctx.lock.is_dead(row.owner)}
             orphans = [(row.id, row.owner) for row in owned if row.owner in dead] + waiting
             batches: dict[str, list[Due]] = defaultdict(list)
             for one, together in orphans:
                 batches[together].append((one, "reconcile", 0))
             for together, rows in batches.items():
-                self._ring(ctx, rows, now, ours=taker(self._processes, together) in (ctx.owner, None))
+                self._ring(ctx, rows, now, ours=self._is_ours(ctx, lane, together))
 
     def _ring(self, ctx: Context, rows: list[Due], now: int, *, ours: bool) -> None:
         """Have these rows of one duty worked on, but for those that are being worked on, or left to others."""

@@ -14,6 +14,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from channels import article
+from channels.addresses import ref_of
 from channels.gazette import pdf, printed
 from channels.listing import Shelf
 from channels.names import hidden_folder, hidden_name
@@ -121,7 +122,7 @@ class GazetteChannel(StaticChannel):
             edition,
             place,
             template="gazette/item.html",
-            path=place.replaces.ref if place.replaces else _path(place.key),
+            path=ref_of(place.replaces, self._base) if place.replaces else _path(place.key),
             column=Column(name, SLUG, "政策文件", f"{name}刊登的文件"),
             source=source,
             heading=FILES,

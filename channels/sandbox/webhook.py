@@ -121,7 +121,7 @@ class Receivers:
         name, revision = told.get("item"), told.get("revision")
         if not isinstance(name, str) or not name or not isinstance(revision, int):
             return JSONResponse({"error": "item and revision are needed"}, 422)
-        call.detail.update({"item": name, "revision": revision})
+        call.detail.update({"item": name, "revision": revision, "replaces": told.get("replaces")})
         item = receiver.items.setdefault(name, Item())
         if kind in BEFORE:
             item.staged = told if kind == "item.staged" else None

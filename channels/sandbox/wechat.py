@@ -6,6 +6,7 @@ mass sending, newspic articles, voice and video assets, comments.
 
 Public         GET /s/ID an article's page · GET /mmbiz/ID/0 a picture
 A colleague    POST /console/open {"account", "media_id", "replace": [old, new]?} opens (and edits) a draft
+               POST /console/publish {"account", "media_id"} publishes one, which counts as no call
                POST /console/delete, /console/ban {"account", "article_id"}
 
 Knobs read here (`account` narrows each; the standing ones hold until cleared):
@@ -201,6 +202,10 @@ class Wechat(World):
                         draft.articles[0]["content"] = str(draft.articles[0]["content"]).replace(old, new)
                     self.kept.draft(account, str(given.get("media_id")))
                     call.did("opened_in_console", str(given.get("media_id")))
+                case "publish" if account is not None:
+                    ref, job = account.submit(given.get("media_id"), 0)
+                    self.begin(account, ref, job, 0)
+                    call.did("published_in_console", ref)
                 case "delete" | "ban" as act if account is not None:
                     account.article(given.get("article_id")).status = 5 if act == "delete" else 6
                     self.kept.article(account, str(given.get("article_id")))

@@ -116,7 +116,7 @@ class Article:
 class Job:
     media_id: str
     articles: list[dict[str, Any]]
-    at: float  # of its submission
+    at: float  # of its submission; 0: in the console
     status: int = 1
     article_id: str = ""
 

@@ -79,6 +79,8 @@ class Keeper:
         for kept in self._shelf.all("job").values():
             account, ref = self.account(kept.pop("account")), kept.pop("ref")
             account.jobs[ref] = job = Job(**kept)
+            if not job.at:
+                continue  # in the console
             day = ("day", SUBMIT, china_day(job.at))
             account.used[day] = account.used.get(day, 0) + 1
 

@@ -19,6 +19,7 @@ from sync.contract import TryLater
 from sync.engine import outcome
 from sync.engine.context import Context
 from sync.engine.evidence import clock_evidence
+from sync.engine.identity import barred, put_off
 from sync.flow import RE, D, E, R
 from sync.model import Problem
 from sync.store import copies, deliveries, outlets, releases
@@ -67,6 +68,10 @@ class Claim:
             self.committed = joined.state == R.COMMITTED
             if not self.committed and _too_late(joined, now):
                 return False  # whoever looks after doubt is about to hold it
+            if (why := next(filter(None, (barred(ctx, connection, row) for row in free)), None)) is not None:
+                for row in free:
+                    put_off(ctx, connection, row, why)
+                return False
             newer = [one for one in free if copies.newer(connection, one.item, one.revision) is not None]
             if newer:
                 self._overtaken(connection, joined, newer, now)
@@ -129,6 +134,8 @@ class Claim:
                 raise TryLater(f"not sent by {iso(joined.overdue_at)}, the end of its late limit")
             public = False
             for row in (self.rows[one] for one in armed):
+                if (why := barred(ctx, connection, row)) is not None:
+                    raise TryLater(f"nothing was sent: {why}")
                 outlet = outlets.get(connection, row.outlet)
                 public |= joined.live and not outlet.private_network
                 if outlet.generation != row.generation:

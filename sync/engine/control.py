@@ -11,6 +11,7 @@ from sync.clock import SECOND
 from sync.contract import Receipt
 from sync.engine import outcome
 from sync.engine.context import Context, dump
+from sync.engine.identity import LOOKING, barred
 from sync.engine.report import next_of_delivery, next_of_release
 from sync.flow import ENDED, RE, D, E, IllegalMove, R
 from sync.model import BadInput
@@ -42,6 +43,8 @@ def resume(ctx: Context, release_id: str) -> None:
     with ctx.store.write() as connection:
         now = ctx.store.now(connection)
         row = _release(connection, release_id)
+        for one in deliveries.of_release(connection, release_id):
+            _refuse_barred(ctx, connection, one)
         overdue_at = max(row.release_at or now, now) + round(ctx.settings.late_limit_s * SECOND)
         _move(ctx, connection, row, RE.RESUMED, why="", overdue_at=overdue_at)
         for one in deliveries.of_release(connection, release_id):
@@ -112,6 +115,13 @@ def settle(ctx: Context, delivery_id: str, found: str, url: str | None) -> None:
     _decide(ctx, delivery_id, event, duty=duty, detail={"found": found, "url": url}, **values)
 
 
+def _refuse_barred(ctx: Context, connection: Connection, row: Record) -> None:
+    """Letting something go on that nothing may be sent for would only look as if it went on. Raises BadInput."""
+    if (why := barred(ctx, connection, row)) is not None:
+        mend = "`tongfa restore --status` shows what is left" if why == LOOKING else "`tongfa doctor` tells more"
+        raise BadInput(f"outlet {row.outlet}", why, mend)
+
+
 def _withdraws(ctx: Context, delivery_id: str) -> bool:
     with ctx.store.read() as connection:
         row = next(iter(deliveries.some(connection, [delivery_id])), None)
@@ -134,6 +144,8 @@ def _decide(
         except Unknown:
             mend = "`tongfa delivery list` shows them"
             raise BadInput(f"delivery {delivery_id}", "there is no such delivery", mend) from None
+        if event is E.RETRIED:
+            _refuse_barred(ctx, connection, row)
         due = {"duty": duty, "due_at": now if duty else None}
         try:
             after = deliveries.move(connection, row, event, at=now, actor=ctx.actor, detail=detail, **due, **values)

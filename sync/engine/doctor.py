@@ -6,15 +6,18 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from sync.bell import reachable
+from sync.clock import MILLISECOND, SECOND
 from sync.contract import OutletError
 from sync.engine.context import Context
 from sync.engine.evidence import kernel_clock
 from sync.engine.report import next_of_delivery, next_of_release
-from sync.flow import D
-from sync.store import deliveries, outlets, releases
+from sync.flow import D, R
+from sync.store import copies, deliveries, outlets, releases
 
 FONTS = Path("/usr/share/fonts/opentype/noto/NotoSerifCJK-Regular.ttc")
 LEAST_FREE = 0.05
+OVERDUE = 60 * SECOND  # µs
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,15 @@ def findings(ctx: Context) -> list[Finding]:
     return [
         _database(ctx),
         *(_worker(ctx, lane) for lane in ("prepare", "release")),
-        _clock(),
+        _broker(ctx),
+        _waiting(ctx),
+        _clock(ctx),
         _fonts(),
         _key(ctx),
         _disk(ctx),
         *_outlets(ctx),
         *_open(ctx),
+        *_public(ctx),
     ]
 
 
@@ -58,7 +64,36 @@ def _worker(ctx: Context, lane: str) -> Finding:
     return Finding(f"{lane} worker", "bad", "none is running", f"`tongfa up`, or `tongfa worker --lane {lane}`")
 
 
-def _clock() -> Finding:
+def _broker(ctx: Context) -> Finding:
+    url = ctx.settings.broker_url
+    if url is None:
+        return Finding("broker", "ok", "none is configured: the workers look by themselves")
+    failed = reachable(url)  # names no address: it may hold a password
+    if failed is None:
+        return Finding("broker", "ok", "it takes messages")
+    mend = "start it, or mend TONGFA_BROKER_URL; until then workers look by themselves, and nothing is late by more"
+    return Finding("broker", "bad", f"it cannot be reached ({failed})", mend)
+
+
+def _waiting(ctx: Context) -> Finding:
+    """Work that fell due and that nobody began: the workers are too few, stuck, or without a way to the outlets."""
+    duties = ("prepare", "release", "verify", "reconcile", "discard", "withdraw")
+    with ctx.store.read() as connection:
+        now = ctx.store.now(connection)
+        late = [row for row in deliveries.due(connection, now, duties) if now - row.due_at > OVERDUE]
+    if not late:
+        return Finding("due work", "ok", "nothing waits longer than it should")
+    waits = (now - late[0].due_at) // SECOND
+    mend = "start more workers of that lane; their logs say what they do (`log/` in the home)"
+    return Finding("due work", "bad", f"{len(late)} deliveries wait to be worked on, the oldest for {waits} s", mend)
+
+
+def _clock(ctx: Context) -> Finding:
+    with ctx.store.read() as connection:
+        offset = ctx.store.now(connection) - ctx.clock.now()
+    if abs(offset) > ctx.settings.clock_offset_ms * MILLISECOND:
+        told = f"host and database clock differ by {abs(offset) // MILLISECOND} ms: nothing is committed"
+        return Finding("clock", "bad", told, "start a time service on both hosts")
     said = kernel_clock()
     if said == "synchronised":
         return Finding("clock", "ok", "the kernel says it is synchronised")
@@ -104,7 +139,7 @@ def _outlets(ctx: Context) -> list[Finding]:
 
 
 def _open(ctx: Context) -> list[Finding]:
-    """Deliveries that wait for a person."""
+    """Releases and deliveries that wait for a person."""
     with ctx.store.read() as connection:
         found = []
         for state in (D.UNRESOLVED, D.FAILED):
@@ -112,4 +147,14 @@ def _open(ctx: Context) -> list[Finding]:
                 joined = releases.get(connection, row.release)
                 mend = "; then ".join(filter(None, (next_of_delivery(joined, row), next_of_release(joined))))
                 found.append(Finding(f"delivery {row.id}", "bad", f"{row.outlet} is {row.state}", mend))
+        for held in releases.in_state(connection, R.HELD):
+            found.append(Finding(f"release {held.id}", "bad", f"held: {held.why}", next_of_release(held) or ""))
         return found
+
+
+def _public(ctx: Context) -> list[Finding]:
+    """Copies that the public does not see as approved."""
+    with ctx.store.read() as connection:
+        wrong = copies.in_states(connection, (copies.ALTERED, copies.MISSING))
+    mend = "look at it, then `tongfa correct` or `tongfa withdraw` the item; nothing is overwritten by itself"
+    return [Finding(f"copy {one.id}", "bad", f"{one.url or one.outlet} is {one.state}", mend) for one in wrong]

@@ -12,6 +12,7 @@ from sync.clock import SECOND
 from sync.contract import Place, Prepared, TryLater, Unsupported
 from sync.engine import outcome
 from sync.engine.context import Context, dump, prepared, rendition, replaced, together
+from sync.engine.identity import barred, put_off
 from sync.flow import ALLOWED, D, E, R
 from sync.model import BadInput, Key, Rendition
 from sync.store import deliveries, items, outlets, releases
@@ -36,11 +37,13 @@ def discard(ctx: Context, ids: Sequence[str]) -> None:
     """Remove the hidden drafts of a cancelled release. Repeating it is harmless."""
     with ctx.held.during(ids):
         with ctx.store.write() as connection:
-            begun = [
-                _claimed(ctx, connection, row, E.DISCARD_BEGUN)
-                for row in deliveries.some(connection, ids)
-                if row.state == D.PREPARED and row.owner is None and row.duty == "discard"
-            ]
+            begun = []
+            for row in deliveries.some(connection, ids):
+                if row.state == D.PREPARED and row.owner is None and row.duty == "discard":
+                    if (why := barred(ctx, connection, row)) is not None:
+                        put_off(ctx, connection, row, why)
+                    else:
+                        begun.append(_claimed(ctx, connection, row, E.DISCARD_BEGUN))
         rows = {row.id: row for row in begun}
         for one, answer in together({row.id: partial(discard_call, ctx, row) for row in begun}):
             outcome.answered(ctx, rows[one], answer)
@@ -58,7 +61,7 @@ def _begin(ctx: Context, ids: Sequence[str]) -> list[Record]:
     """Claim what is due, render what was not rendered: one transaction for the whole batch."""
     with ctx.store.read() as connection:
         due = [row for row in deliveries.some(connection, ids) if _is_due(row, ctx.clock.now())]
-    renditions = dict(together({row.id: partial(_render, ctx, row) for row in due}))
+    renditions = dict(together({row.id: partial(render, ctx, row) for row in due}))
     begun = []
     with ctx.store.write() as connection:
         touched = set()
@@ -66,6 +69,9 @@ def _begin(ctx: Context, ids: Sequence[str]) -> list[Record]:
             if not _is_due(row, ctx.store.now(connection)):
                 continue
             touched.add(row.release)
+            if (why := barred(ctx, connection, row)) is not None:
+                put_off(ctx, connection, row, why)
+                continue
             made = renditions[row.id]
             now, state = ctx.store.now(connection), R(releases.get(connection, row.release).state)
             if isinstance(made, BaseException):
@@ -109,7 +115,8 @@ def _call(ctx: Context, row: Record) -> Prepared:
     return ctx.channel(outlet).prepare(rendition(row), Key(installation, row.id), replaced(row))
 
 
-def _render(ctx: Context, row: Record) -> Rendition:
+def render(ctx: Context, row: Record) -> Rendition:
+    """What its outlet will be handed; nothing is sent. Raises an OutletError, or what reading raises."""
     with ctx.store.read() as connection:
         outlet = outlets.get(connection, row.outlet)
         edition, _ = items.get(connection, row.item, row.revision)

@@ -15,6 +15,7 @@ from sync.clock import SECOND, iso
 from sync.contract import Accepted, Prepared, Receipt
 from sync.engine import outcome
 from sync.engine.context import Context, accepted, prepared, rendition, replaced, together
+from sync.engine.identity import barred, put_off
 from sync.engine.prepare import discard_call
 from sync.engine.removal import Cleared, clear
 from sync.engine.removal import store as store_cleared
@@ -32,18 +33,19 @@ def reconcile(ctx: Context, ids: Sequence[str]) -> None:
             for row in deliveries.some(connection, ids):
                 if row.owner is not None and row.owner != ctx.owner and ctx.lock.is_dead(row.owner):
                     take_over(ctx, connection, row)
+        claimed = []
         with ctx.store.write() as connection:
-            claimed = [
-                deliveries.note(
-                    connection,
-                    row,
-                    owner=ctx.owner,
-                    epoch=row.epoch + 1,
-                    attempts=row.attempts + (row.state == D.DISCARDING),
-                )
-                for row in deliveries.some(connection, ids)
-                if row.owner is None and row.duty == "reconcile" and (row.due_at or 0) <= ctx.store.now(connection)
-            ]
+            for row in deliveries.some(connection, ids):
+                if row.owner is not None or row.duty != "reconcile" or (row.due_at or 0) > ctx.store.now(connection):
+                    continue
+                # These two are no looks: they remove, and ask once more to remove.
+                removes = row.state in (D.DISCARDING, D.WITHDRAWING)
+                if removes and (why := barred(ctx, connection, row)) is not None:
+                    put_off(ctx, connection, row, why)
+                    continue
+                attempts = row.attempts + (row.state == D.DISCARDING)
+                mine = {"owner": ctx.owner, "epoch": row.epoch + 1, "attempts": attempts}
+                claimed.append(deliveries.note(connection, row, **mine))
         rows = {row.id: row for row in claimed}
         for one, found in together({row.id: partial(_look, ctx, row) for row in claimed}):
             if rows[one].state == D.WITHDRAWING:

@@ -143,6 +143,7 @@ def _store(ctx: Context, one: str, watched: Watched) -> None:
         if row.state == D.RELEASED and seen is not None and not seen.problems:
             detail = {"reader": ctx.actor, "visible_at": values.get("visible_at", row.visible_at)}
             values |= {"match": True, "problems": [], "duty": None, "due_at": None}
+            copies.read_back(connection, row.id, same=True, at=now, actor=ctx.actor)
             if left := copies.superseded(connection, row):  # until it is gone, readers find both
                 message = f"the copy before it is still public: {left[0].url}"
                 values["problems"] = [{"where": "public", "message": message, "fatal": False}]
@@ -153,6 +154,7 @@ def _store(ctx: Context, one: str, watched: Watched) -> None:
             outcome.settle(ctx, connection, row.release)
             return
         if row.state == D.RELEASED and seen is not None:
+            copies.read_back(connection, row.id, same=False, at=now, actor=ctx.actor)
             values |= {"match": False, "problems": [outcome.shown(problem) for problem in seen.problems]}
         elif row.state == D.RELEASED:
             values["problems"] = [{"where": "public", "message": watched.why or "not visible yet", "fatal": False}]

@@ -66,6 +66,13 @@ def move(
     )
 
 
+def read_back(connection: Connection, delivery_id: str, *, same: bool, at: int, actor: str) -> None:
+    """What an anonymous reader found of this delivery's copy: as approved, or altered."""
+    row = connection.execute(select(copy).where(copy.c.id == delivery_id)).one_or_none()
+    if row is not None and row.state in CURRENT:
+        move(connection, row, LIVE if same else ALTERED, at=at, actor=actor)
+
+
 def of(connection: Connection, item: str, outlet: str) -> Sequence[Record]:
     """Every copy of an item at an outlet, oldest first."""
     wanted = select(copy).where(copy.c.item == item, copy.c.outlet == outlet)
@@ -91,7 +98,7 @@ def readable(connection: Connection, item: str, outlet: str) -> list[Record]:
 
 
 def superseded(connection: Connection, row: Record) -> list[Record]:
-    """What is still to be removed once the delivery `row` shows a newer revision there: not what it changed in place."""
+    """What is still to be removed once the delivery `row` shows a newer revision there; not what it changed."""
     mine = (row.receipt or {}).get("ref")
     return [one for one in readable(connection, row.item, row.outlet) if one.state == SUPERSEDED and one.ref != mine]
 
@@ -139,10 +146,16 @@ def delays(connection: Connection, outlet: str, most: int = 20) -> list[int]:
     return [int(row.lasted) for row in connection.execute(wanted)]
 
 
+def in_states(connection: Connection, states: Sequence[str], most: int = 100) -> Sequence[Record]:
+    """Copies in one of these states, those longest in it first."""
+    wanted = select(copy).where(copy.c.state.in_(states)).order_by(copy.c.since)
+    return connection.execute(wanted.limit(most)).all()
+
+
 def count(connection: Connection) -> dict[str, int]:
     """How many copies are in each state."""
     counted = connection.execute(select(copy.c.state, func.count()).group_by(copy.c.state)).all()
-    return {state: number for state, number in counted}
+    return {row[0]: row[1] for row in counted}
 
 
 def _tell(

@@ -130,9 +130,7 @@ class Postgres:
     def _engine(self) -> Engine:
         engine = create_engine(
             "postgresql+psycopg://",
-            creator=lambda: self._address.connect(
-                self._who, statement_timeout=STATEMENT_MS, lock_timeout=GATE_WAIT_MS, idle_session_timeout=0
-            ),
+            creator=lambda: self._address.connect(self._who, statement_timeout=STATEMENT_MS, lock_timeout=GATE_WAIT_MS),
             use_native_hstore=False,
             pool_size=PARKED,
             max_overflow=MOST - PARKED,

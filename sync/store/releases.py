@@ -33,6 +33,13 @@ def page(connection: Connection, *, before: int | None = None, size: int = 50) -
     return connection.execute(wanted if before is None else wanted.where(release.c.created_at < before)).all()
 
 
+def in_state(connection: Connection, state: R) -> Sequence[Record]:
+    """All releases in a state, oldest first."""
+    return connection.execute(
+        select(release).where(release.c.state == state.value).order_by(release.c.created_at)
+    ).all()
+
+
 def overdue(connection: Connection, now: int) -> Sequence[Record]:
     """Releases that waited for a required outlet past their late limit."""
     waiting = release.c.state.in_((R.OPEN.value, R.READY.value))

@@ -49,13 +49,42 @@ installation = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
+# Who runs it, newest row: a home with its SQLite file, or a database of a server (`sync.engine.identity`).
+adoption = Table(
+    "adoption",
+    metadata,
+    Column("entry_id", BigInteger, ForeignKey("entry.id"), primary_key=True),
+    Column("installation", Text, ForeignKey("installation.id"), nullable=False),
+    Column("host", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
 unit = Table(
     "unit",
     metadata,
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False),
     Column("level", Text, nullable=False),
-    Column("review", Text, nullable=False),
+    Column("review", Text, nullable=False),  # none, three
+    Column("set_by", Text),  # who changed it last, and the second administrator where two are needed
+    Column("seconded_by", Text),
+    Column("entry_id", BigInteger),  # no foreign key: an entry belongs to a unit, and the first unit has none yet
+)
+
+person = Table(
+    "person",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("full_name", Text, nullable=False),
+    Column("unit", Text, ForeignKey("unit.id"), nullable=False),
+    Column("editor", Boolean, nullable=False),
+    Column("reviewer", Boolean, nullable=False),
+    Column("publisher", Boolean, nullable=False),
+    Column("admin", Boolean, nullable=False),
+    Column("auditor", Boolean, nullable=False),
+    Column("state", Text, nullable=False),  # active, disabled
+    Column("created_at", BigInteger, nullable=False),
+    Column("entry_id", BigInteger, ForeignKey("entry.id"), nullable=False, unique=True),
 )
 
 entry = Table(
@@ -167,6 +196,11 @@ release = Table(
     Column("why", Text, nullable=False),  # of a hold, for the person who resumes it
     Column("evidence", JSON, nullable=False),
     Column("reason", Text, nullable=False),  # of a withdrawal
+    Column("review", Text, nullable=False, default="none"),  # its unit's rule when it was planned
+    Column("planner", Text, nullable=False, default=""),  # the person who planned it; "": nobody was named
+    Column("round", Integer, nullable=False, default=1),  # approvals of an earlier one are void
+    Column("digest", Text),  # what is approved; empty while anything is still to be rendered
+    Column("parts", JSON),  # what the digest is over
     Column("entry_id", BigInteger, ForeignKey("entry.id"), nullable=False, unique=True),
     Index("ix_release_overdue", "overdue_at"),
 )
@@ -227,6 +261,23 @@ delivery = Table(
 for _name, _column in (("ix_delivery_due", delivery.c.due_at), ("ix_delivery_owner", delivery.c.owner)):
     Index(_name, _column, sqlite_where=_column.is_not(None), postgresql_where=_column.is_not(None))
 
+approval = Table(
+    "approval",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("release", Text, ForeignKey("release.id"), nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("stage", Integer, nullable=False),
+    Column("approver", Text, ForeignKey("person.name"), nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("identified", Text, nullable=False),  # how we know who it was
+    Column("entry_id", BigInteger, ForeignKey("entry.id"), nullable=False, unique=True),
+    UniqueConstraint("release", "round", "stage", name="uq_approval_stage"),
+    UniqueConstraint("release", "round", "approver", name="uq_approval_approver"),
+)
+
 copy = Table(
     "copy",
     metadata,
@@ -244,4 +295,36 @@ copy = Table(
     Column("entry_id", BigInteger, ForeignKey("entry.id"), nullable=False, unique=True),
     Index("ix_copy_item", "item", "outlet"),
     Index("ix_copy_state", "state", "outlet"),
+)
+
+# After a restore or an adoption: until every look of it has found something, nothing is sent.
+recovery = Table(
+    "recovery",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("why", Text, nullable=False),  # restored, adopted
+    Column("state", Text, nullable=False),  # looking, ended, overtaken by a later one
+    Column("begun_at", BigInteger, nullable=False),
+    Column("backup", JSON, nullable=False),  # of a restore: when it was taken, and of how many entries
+    Column("entry_id", BigInteger, ForeignKey("entry.id"), nullable=False, unique=True),
+    Index("ix_recovery_state", "state"),
+)
+
+look = Table(
+    "look",
+    metadata,
+    Column("recovery", Text, ForeignKey("recovery.id"), nullable=False),
+    Column("subject", Text, nullable=False),  # delivery, or copy: of that delivery
+    Column("delivery", Text, ForeignKey("delivery.id"), nullable=False),
+    Column("outlet", Text, ForeignKey("outlet.name"), nullable=False),
+    Column("known", BigInteger, nullable=False),  # the subject's entry when it began: a later one is a person's
+    Column("due_at", BigInteger),
+    Column("attempts", Integer, nullable=False),
+    Column("looked_at", BigInteger),
+    Column("found", Text),  # empty: not looked up yet
+    Column("why", Text, nullable=False),
+    PrimaryKeyConstraint("recovery", "subject", "delivery"),
+)
+Index(
+    "ix_look_due", look.c.due_at, sqlite_where=look.c.due_at.is_not(None), postgresql_where=look.c.due_at.is_not(None)
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.acceptance.installation import Installation, running
-from tests.acceptance.mode import EMBEDDED, Mode, Production
+from tests.acceptance.mode import EMBEDDED, Mode, Production, migrated
 from tests.services.postgres import Postgres
 from tests.services.redis import running as running_redis
 
@@ -32,10 +32,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
-    """PostgreSQL and Redis, started when the first test needs them."""
-    with Postgres() as postgres, running_redis(tmp_path_factory.mktemp("redis")) as redis:
-        yield Production(postgres, redis)
+def postgres() -> Iterator[Postgres]:
+    """Started when the first test needs it."""
+    with Postgres() as server:
+        yield migrated(server)
+
+
+@pytest.fixture(scope="session")
+def production(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[Production]:
+    """Many installations on one PostgreSQL and one Redis."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as redis:
+        yield Production(postgres, redis.fresh)
 
 
 @pytest.fixture(scope="session", params=["embedded", "production"])

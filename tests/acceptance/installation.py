@@ -104,7 +104,7 @@ class Installation:
     env: Mapping[str, str] = field(default_factory=dict)
     outlets: Path | None = None
     mode: Mode = EMBEDDED
-    _pace: float = 1.0  # seconds that a command took of late: other work on this machine makes it slower
+    pace: float = 1.0  # seconds that a command took of late: other work on this machine makes it slower
     _up: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -128,7 +128,7 @@ class Installation:
             out, err = process.communicate()
             raise AssertionError(f"tongfa {arguments} still runs after {timeout} s: {out}{err}") from None
         if "--wait" not in arguments:
-            self._pace = time.monotonic() - began
+            self.pace = time.monotonic() - began
         return Result(process.returncode, out, err, process.pid)
 
     def run_all(self, *commands: Sequence[str | Path]) -> list[Result]:
@@ -156,7 +156,7 @@ class Installation:
 
     def soon(self, commands: int = 1) -> str:
         """An instant that leaves time to plan so many releases and to prepare them, as fast as this machine is now."""
-        return soon(4 + (2 + commands) * self._pace)
+        return soon(4 + (2 + commands) * self.pace)
 
     def report(self, release: str) -> dict[str, Any]:
         """What `release show` prints, without the second that a new process takes."""

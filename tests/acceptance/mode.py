@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sync.store.session import Store
 from tests.services.postgres import Postgres
-from tests.services.redis import Redis
 
 TONGFA = Path(sys.executable).with_name("tongfa")
-TEMPLATE = "tongfa_template"  # a migrated database that each installation's is copied from
+TEMPLATE = "tongfa_template"  # a migrated database that each installation's is copied from: `migrated`
 
 
 class Mode(ABC):
@@ -43,17 +42,14 @@ class Embedded(Mode):
 
 
 class Production(Mode):
-    def __init__(self, postgres: Postgres, redis: Redis) -> None:
-        """Both run for longer than any installation."""
-        self._postgres, self._redis = postgres, redis
-        store = Store(postgres.database(name=TEMPLATE))
-        store.migrate()
-        store.close()
+    def __init__(self, postgres: Postgres, broker: Callable[[], str]) -> None:
+        """`broker`: the address of a fresh one for each installation. Both run for longer than any of them."""
+        self._postgres, self._broker = postgres, broker
 
     def environment(self, home: Path) -> dict[str, str]:
         return {
             "TONGFA_DATABASE_URL": self._postgres.database(TEMPLATE),
-            "TONGFA_BROKER_URL": self._redis.fresh(),
+            "TONGFA_BROKER_URL": self._broker(),
             "TONGFA_SECRET_KEY_FILE": str(home.with_suffix(".key")),
         }
 
@@ -63,3 +59,11 @@ class Production(Mode):
 
 
 EMBEDDED = Embedded()
+
+
+def migrated(postgres: Postgres) -> Postgres:
+    """The server, with the database that each installation's is copied from."""
+    store = Store(postgres.database(name=TEMPLATE))
+    store.migrate()
+    store.close()
+    return postgres

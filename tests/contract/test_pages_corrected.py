@@ -12,7 +12,7 @@ import pytest
 from channels.gazette import pdf
 from channels.listing import Shelves
 from channels.staging import Staging
-from sync.contract import Place, Prepared, Receipt, Rejected, Stale, TryLater
+from sync.contract import Place, Prepared, Receipt, Rejected, Stale, TryLater, Unsupported
 from sync.model import Edition, Key
 from tests.contract import bench_gazette, bench_website
 from tests.contract.bench import CLOCK, window
@@ -255,6 +255,18 @@ def test_copies_from_before_there_were_corrections_can_be_corrected(site: Static
         site.correct(corrected(site.edition, 3), site.key(), first_version(receipt), TEN)
 
 
+def test_a_copy_that_a_person_found_can_be_corrected(site: StaticBench) -> None:
+    """Its receipt has the address only; an address that is not of this site is refused in words."""
+    _, receipt = site.publish(site.edition, site.key(), NINE)
+    rendition, changed = site.correct(site.corrected, site.key(), Receipt("", receipt.url, TEN), TEN)
+    assert () == site.channel().verify(changed, rendition).problems
+    assert "2026-11-23 09:00" == changed.notes["pub_date"]
+    base = site.outlet.settings["base_url"]
+    for address in ("https://elsewhere.example/notice/0123456789ab.html", f"{base}/../../etc/passwd", f"{base}/"):
+        with pytest.raises(Unsupported, match="by hand"):
+            site.channel().render(site.corrected, Place(site.key(), address, Receipt("", address, TEN)))
+
+
 def test_a_page_that_went_missing_comes_back_corrected(site: StaticBench) -> None:
     """Somebody deleted the file by hand: that is no withdrawal, and the correction shows the item again."""
     _, receipt = site.publish(site.edition, site.key(), NINE)
@@ -309,15 +321,16 @@ def test_a_changed_date_of_correction_is_a_problem(site: StaticBench) -> None:
         site.sandbox.clear()
 
 
-def test_a_late_settling_does_not_list_the_older_title(site: StaticBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The correction came while the first publication was just about to list itself."""
+def test_a_late_settling_does_not_list_the_older_title(site: StaticBench) -> None:
+    """A third edition came while the second was just about to list itself."""
+    _, receipt = site.publish(site.edition, site.key(), NINE)
     key = site.key()
-    rendition = site.render(key)
-    shot = site.armed(rendition, key, NINE)
+    rendition = site.channel().render(site.corrected, Place(key, receipt.url, receipt))
+    shot = site.armed(rendition, key, TEN, receipt)
     shot.send(window(), CLOCK.boottime)
-    found = site.channel().probe(rendition, key, None)
-    assert isinstance(found, Receipt)
-    site.correct(site.corrected, site.key(), found, TEN)
+    second = site.channel().probe(rendition, key, None, receipt)
+    assert isinstance(second, Receipt)
+    site.correct(corrected(site.edition, 3, "再更正"), site.key(), second, TEN)
     before = site.content()
     shot.settle()
     assert before == site.content()

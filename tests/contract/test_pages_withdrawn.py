@@ -13,7 +13,7 @@ import pytest
 from channels.listing import Entry, Shelves
 from channels.staging import Staging
 from channels.website import slug_of
-from sync.contract import Place, Receipt, Rejected, TryLater
+from sync.contract import Place, Receipt, Rejected, TryLater, Unsupported
 from sync.model import sha256
 from tests.contract import bench_gazette, bench_website
 from tests.contract.bench import CLOCK, window
@@ -125,6 +125,18 @@ def test_withdrawing_again_changes_nothing(site: StaticBench) -> None:
     assert 404 == status(other.url)
     assert not [path for path in site.public_files() if path.count("/") == 2]
     assert "别的一件" not in (site.served / "index.html").read_text()
+
+
+def test_a_copy_that_a_person_found_can_be_withdrawn(site: StaticBench) -> None:
+    """Its receipt has the address only; an address that is not of this site is refused in words."""
+    _, receipt = site.publish(site.edition, site.key(), NINE)
+    for address in ("https://elsewhere.example/notice/0123456789ab.html", f"{receipt.url}/..", ""):
+        with pytest.raises(Unsupported, match="by hand"):
+            site.channel().withdraw(Receipt("", address, NINE), site.key())
+    assert 200 == status(receipt.url)
+    site.channel().withdraw(Receipt("", receipt.url, NINE), site.key())
+    assert 404 == status(receipt.url)
+    assert not [path for path in site.public_files() if path.count("/") == 2]
 
 
 def test_a_page_restored_from_a_backup_is_withdrawn_again(site: StaticBench) -> None:
@@ -265,6 +277,20 @@ def test_what_the_reader_sees_goes_first(site: StaticBench) -> None:
             break
     assert {receipt.ref} == set(before) - set(site.content())
     assert {path: before[path] for path in site.content()} == site.content()
+
+
+def test_a_late_settling_does_not_list_what_was_withdrawn(site: StaticBench) -> None:
+    """The withdrawal came while the publication was just about to list itself."""
+    key = site.key()
+    rendition = site.render(key)
+    shot = site.armed(rendition, key, NINE)
+    shot.send(window(), CLOCK.boottime)
+    found = site.channel().probe(rendition, key, None)
+    assert isinstance(found, Receipt)
+    site.channel().withdraw(found, site.key())
+    before = site.content()
+    shot.settle()
+    assert before == site.content()
 
 
 def test_a_failing_disk_is_told_and_the_repetition_completes_it(

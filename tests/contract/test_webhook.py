@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from channels import webhook_event as event
 from channels.webhook import WebhookChannel
 from sync.clock import SECOND
 from sync.contract import (
@@ -97,9 +96,10 @@ def test_one_delivery_is_announced_published_corrected_and_withdrawn(webhook: We
 def test_a_correction_says_what_it_corrects(webhook: WebhookBench) -> None:
     """The revision that is public, so that a receiver can tell what came between."""
     channel = webhook.channel()
-    receipt, rendition = publish(webhook, channel)
-    assert "1" == channel.prepare(rendition, webhook.key(), receipt).notes["replaces"]
-    assert (1, None) == (event.data(rendition, "1")["replaces"], event.data(rendition)["replaces"])
+    receipt, _ = publish(webhook, channel)
+    publish(webhook, channel, NEWER, receipt)
+    told = [line["detail"] for line in webhook.sandbox.record() if line["effect"] in ("published", "updated")]
+    assert [(1, None), (2, 1)] == [(one["revision"], one["replaces"]) for one in told]
 
 
 def test_only_who_wants_announcements_gets_them(webhook: WebhookBench) -> None:
@@ -393,6 +393,17 @@ def test_of_a_copy_that_a_person_found_nothing_can_be_withdrawn(webhook: Webhook
     """Which item it is there was never told."""
     with pytest.raises(Unsupported):
         webhook.channel().withdraw(Receipt("", "https://app.example/1", 0), webhook.key())
+
+
+def test_a_withdrawal_is_later_than_what_it_takes_back(webhook: WebhookBench) -> None:
+    """Even where the clock that gave the instant was ahead of ours: of one revision the later event wins."""
+    channel, key = webhook.channel(), webhook.key()
+    rendition = webhook.render(key)
+    prepared = channel.prepare(rendition, key)
+    ahead = replace(prepared, notes={**prepared.notes, "release_at": str(CLOCK.now() + 100 * SECOND)})
+    receipt = fired(channel.arm(ahead, rendition, key))
+    channel.withdraw(receipt, webhook.key())
+    assert not channel.verify(receipt, rendition).visible
 
 
 def test_two_revisions_are_withdrawn_as_two(webhook: WebhookBench) -> None:

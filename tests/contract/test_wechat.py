@@ -631,7 +631,7 @@ def test_an_article_published_by_hand_explains_no_submission(wechat: Wechat) -> 
     prepared = lose_the_answer(wechat, review_ms=60_000)
     wechat.knob("latency", ms=0)
     made = wechat.draft(content_source_url="https://county.example/by-hand.html")
-    wechat.ask("freepublish/submit", {"media_id": made["media_id"]})
+    wechat.console("publish", media_id=made["media_id"])
     until(lambda: wechat.public_copies() == 1)
     with pytest.raises(TryLater):
         wechat.probe(prepared)
@@ -756,6 +756,9 @@ def test_what_was_public_before_a_restart_of_the_outlet_is_withdrawn(tmp_path: P
         following.wechat = wechat
         assert wechat.channel().verify(receipt, wechat.rendition).problems == ()
         assert wechat.channel().verify(following.found(job), following.rendition).problems == ()
+        other = wechat.key()
+        prepared = wechat.channel().prepare(wechat.render(other), other)
+        assert wechat.channel().probe(wechat.render(other), other, prepared) == prepared  # the count goes on
         wechat.channel().withdraw(receipt, wechat.key())
         assert not wechat.channel().verify(receipt, wechat.rendition).visible
         wechat.close()

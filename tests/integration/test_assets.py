@@ -1,4 +1,4 @@
-"""Pictures and attachments on disk: whole or not at all, never changed, and damage is noticed."""
+"""Pictures and attachments, on disk or in the database: whole or not at all, never changed, and damage is noticed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sync.model import sha256
-from sync.store.assets import Assets, Missing
+from sync.model import BadInput, sha256
+from sync.store.assets import AssetRows, Assets, Missing
+from sync.store.session import Store
 from tests.integration.rows import end, line, small_disk, spawn
 
 CONTENT = b"a picture" * 1_000
@@ -127,3 +128,76 @@ def test_two_at_once_keep_one(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert {sha256(CONTENT)} == set(pool.map(lambda _: assets.put(CONTENT), range(40)))
     assert 1 == len(files(tmp_path))
+
+
+# ---- in the database
+
+# Sends a file and stops before it is committed.
+SENDER = """
+import signal, sys
+from sqlalchemy import event
+from sync.store.assets import AssetRows
+from sync.store.session import Store
+
+store = Store(sys.argv[1])
+
+@event.listens_for(store.engine, "after_cursor_execute")
+def stop(connection, cursor, statement, *given):
+    if statement.startswith("INSERT"):
+        print("here", flush=True)
+        signal.pause()
+
+AssetRows(store).put(b"a picture" * 1_000)
+"""
+
+
+def test_rows_keep_what_was_put(server_store: Store) -> None:
+    """As files do: by digest, once, however often it is put; and a second host finds it."""
+    assets, elsewhere = AssetRows(server_store), Store(server_store.url)
+    digest = assets.put(CONTENT)
+    assert sha256(CONTENT) == digest == assets.put(CONTENT)
+    assert CONTENT == AssetRows(elsewhere).get(digest)
+    assert b"" == assets.get(assets.put(b""))
+    with pytest.raises(Missing, match="not in the store"):
+        assets.get("d" * 64)
+    elsewhere.close()
+
+
+def test_changed_rows_are_noticed(server_store: Store) -> None:
+    """Whoever gets past the guard is found out, by the next to read and by the next to put."""
+    assets = AssetRows(server_store)
+    digest = assets.put(CONTENT)
+    with server_store.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE asset_content DISABLE TRIGGER USER")
+        connection.exec_driver_sql("UPDATE asset_content SET content = 'another'")
+    with pytest.raises(Missing, match="was changed in the database"):
+        assets.get(digest)
+    with pytest.raises(BadInput, match="was changed in the database"):
+        assets.put(CONTENT)
+
+
+def test_killed_while_it_is_sent_leaves_no_row(server_store: Store) -> None:
+    """kill -9 before the commit: it is not there, and putting it again works."""
+    with spawn(SENDER, server_store.url) as victim:
+        assert "here" == line(victim)
+        victim.send_signal(signal.SIGKILL)
+        end(victim)
+    assets = AssetRows(server_store)
+    with pytest.raises(Missing, match="not in the store"):
+        assets.get(sha256(CONTENT))
+    assert CONTENT == assets.get(assets.put(CONTENT))
+
+
+def test_a_row_is_kept_beside_a_writer(server_store: Store) -> None:
+    """Who sends a long file queues for nobody: not even for a writer of this very thread."""
+    with server_store.write():
+        assert CONTENT == AssetRows(server_store).get(AssetRows(server_store).put(CONTENT))
+
+
+def test_two_at_once_keep_one_row(server_store: Store) -> None:
+    """Threads that keep the same bytes at the same moment: one row, and none of them fails."""
+    assets = AssetRows(server_store)
+    with ThreadPoolExecutor(8) as pool:
+        assert {sha256(CONTENT)} == set(pool.map(lambda _: assets.put(CONTENT), range(40)))
+    with server_store.read() as connection:
+        assert 1 == connection.exec_driver_sql("SELECT count(*) FROM asset_content").scalar_one()

@@ -11,7 +11,7 @@ from channels.memory import Fault
 from sync.clock import MILLISECOND, SECOND
 from sync.contract import Accepted, Prepared, Receipt, Shot, Unauthorised
 from sync.engine import control, outcome
-from sync.engine.release import release
+from sync.engine.shards import release
 from sync.flow import E
 from sync.model import Key, Rendition
 from sync.store import deliveries

@@ -17,8 +17,8 @@ from sync.clock import SECOND
 from sync.contract import Ambiguous, Receipt
 from sync.engine import control
 from sync.engine.prepare import prepare
-from sync.engine.release import release
 from sync.engine.report import exit_code
+from sync.engine.shards import release
 from sync.model import BadInput
 from sync.store import journal
 from tests.integration.outside import BareChannel, remade

@@ -13,7 +13,7 @@ from sync.clock import SECOND
 from sync.engine import control
 from sync.engine.plan import plan
 from sync.engine.submit import submit
-from sync.model import Align, BadInput, Policy
+from sync.model import BadInput, Policy
 from sync.store import items, journal, outlets
 from sync.store.tables import delivery, edition, entry, item, release
 from tests.integration.world import World

@@ -15,13 +15,17 @@ from sqlalchemy import text
 from sync import postgres as server_address
 from sync.bootstrap import context, create_home
 from sync.clock import SystemClock
+from sync.engine.claim import Claim
+from sync.flow import RE, E
 from sync.model import BadInput
 from sync.session_lock import SessionLock
 from sync.settings import read_settings
-from sync.store import deliveries, outlets
+from sync.store import deliveries, outlets, releases
 from sync.store.assets import AssetRows
 from sync.store.postgres import FROZEN_MS
 from sync.store.session import Store
+from sync.store.tables import Record
+from sync.vault import create_key
 from tests.integration.rows import AT, OUTLET, add_delivery, end, entries, everything, line, spawn, tell, the_delivery
 from tests.services.postgres import Postgres
 
@@ -355,6 +359,8 @@ import sys
 from pathlib import Path
 from sync.bootstrap import create_home
 from sync.clock import SystemClock
+from sync.engine.claim import Claim
+from sync.flow import RE, E
 from sync.settings import read_settings
 
 home = Path(sys.argv[1])
@@ -375,3 +381,45 @@ def test_hosts_that_set_up_at_once_found_one_installation(tmp_path: Path, postgr
         assert 1 == connection.execute(text("SELECT count(*) FROM entry WHERE act = 'founded'")).scalar_one()
     made.close()
     postgres.drop(url)
+
+
+# ---- the last look before an instant
+
+
+def in_flight(store: Store, owner: str) -> Record:
+    """The delivery, committed and about to be sent by this owner."""
+    with store.write() as connection:
+        row = deliveries.get(connection, "delivery-1")
+        for event in (E.RENDERED, E.PREPARE_BEGUN, E.PREPARED):
+            row = deliveries.move(connection, row, event, at=AT, actor="test")
+        joined = releases.settle(connection, "release-1", at=AT, actor="test", arm_before=30)
+        releases.move(connection, joined, RE.COMMITTED, at=AT, actor="test")
+        row = deliveries.note(connection, deliveries.get(connection, row.id), owner=owner, epoch=row.epoch + 1)
+        return deliveries.move(connection, row, E.RELEASE_BEGUN, at=AT, actor="test", fire_at=AT)
+
+
+@pytest.mark.parametrize("fate", ["nothing", "session cut", "server restarted", "taken over"])
+def test_what_is_not_proved_ours_is_not_sent(store: Store, postgres: Postgres, tmp_path: Path, fate: str) -> None:
+    """Session, lock and row are looked at once more; when any of them is gone, nothing is sent, and never will be."""
+    settings = read_settings(home=tmp_path, database_url=store.url, secret_key_file=tmp_path / "key")
+    create_key(settings.secret_key_path)
+    ctx = context(settings, "release")
+    held, claim = ctx.owner, Claim(ctx, "release-1")
+    claim.rows["delivery-1"] = in_flight(store, held)
+    assert {"delivery-1"} == claim.still_ours()
+    if fate == "session cut":
+        postgres.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s", held
+        )
+    if fate == "server restarted":
+        postgres.restart("immediate")
+    if fate == "taken over":
+        with store.write() as connection:
+            row = deliveries.get(connection, "delivery-1")
+            deliveries.note(connection, row, owner=None, epoch=row.epoch + 1)
+    ours = {"delivery-1"} if fate == "nothing" else set()
+    assert [ours, ours] == [claim.still_ours(), claim.still_ours()]
+    assert (fate in ("nothing", "taken over")) == (held == ctx.owner)
+    assert (held != ctx.owner) == ctx.lock.is_dead(held)
+    ctx.lock.release()
+    ctx.store.close()

@@ -28,6 +28,7 @@ PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin
 MISSING = "PostgreSQL's server is not installed; `make setup` installs it (Debian's package: postgresql)"
 ORDINARY = ("postgres", "nobody")  # the server refuses to run as root
 PATIENCE = 60.0  # seconds
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()  # tests that are killed leave none
 
 
 def programs() -> Path:
@@ -96,7 +97,7 @@ class Postgres:
         given = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
-                [str(self._programs / "postgres"), "-D", str(self.data), *given],
+                [*DIES_WITH_US, str(self._programs / "postgres"), "-D", str(self.data), *given],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

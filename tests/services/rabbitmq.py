@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import kombu
+
 from tests.services.redis import free_port
 
 PROGRAM = Path(
@@ -97,6 +99,12 @@ class RabbitMQ:
         mapper = {**os.environ, "ERL_EPMD_PORT": str(self._mapper), "ERL_EPMD_ADDRESS": HOST}
         subprocess.run(["epmd", "-kill"], env=mapper, capture_output=True, timeout=10, check=False)
         self._process = None
+
+    def queue(self, name: str) -> tuple[int, int]:
+        """How many messages wait in a queue, and how many workers listen to it."""
+        with kombu.Connection(self.url) as connection:
+            told = connection.channel().queue_declare(name, passive=True)
+            return told.message_count, told.consumer_count
 
     def _answers(self) -> bool:
         """Whether it speaks AMQP: the greeting of a client is answered."""

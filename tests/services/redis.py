@@ -74,6 +74,16 @@ class Redis:
         with redis.Redis(host=self.host, port=self.port) as client:
             client.flushall()
 
+    def listening(self) -> int:
+        """How many workers wait for the next message: one that has gone deaf is not among them."""
+        with redis.Redis(host=self.host, port=self.port) as client:
+            return sum(one["cmd"] == "brpop" for one in client.client_list())
+
+    def rung(self) -> int:
+        """How many messages it was ever given."""
+        with redis.Redis(host=self.host, port=self.port) as client:
+            return int(client.info("commandstats").get("cmdstat_lpush", {}).get("calls", 0))
+
     def length(self, queue: str, url: str) -> int:
         """How many messages wait in a queue of the database at `url`."""
         with redis.Redis.from_url(url) as client:

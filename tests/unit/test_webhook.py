@@ -80,6 +80,8 @@ def test_the_reference_library_verifies_what_we_send() -> None:
     signed = headers(signers(f"{SHARED} {new.rstrip('=')}"), IDENTITY, second, body)
     for secret in (SHARED, new):
         assert "停水通知" == Webhook(secret).verify(body, signed)["data"]["title"]
+    mixed = headers(signers(f"{PRIVATE} {SHARED}"), IDENTITY, second, body)
+    assert "停水通知" == Webhook(SHARED).verify(body, mixed)["data"]["title"]
 
 
 def test_a_public_key_verifies_what_we_send() -> None:

@@ -1,11 +1,11 @@
-"""public copies, corrections and withdrawals; what several hosts share"""
+"""public copies, corrections, withdrawals and reviews; what several hosts share"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-from sync.store.migrations import guards
+from sync.store.migrations import guards, review
 
 revision = "0002_pre"
 down_revision = "0001_pre"
@@ -13,6 +13,17 @@ branch_labels = None
 depends_on = None
 
 COPY_MOVED = "NEW.state IS DISTINCT FROM OLD.state OR NEW.entry_id IS DISTINCT FROM OLD.entry_id"
+
+RECOVERY_MOVED = "NEW.state IS DISTINCT FROM OLD.state OR NEW.entry_id IS DISTINCT FROM OLD.entry_id"
+UNLOOKED = "NEW.state = 'ended' AND EXISTS (SELECT 1 FROM look WHERE recovery = NEW.id AND found IS NULL)"
+UNFOUND = (
+    "(OLD.found IS NOT NULL AND NEW.found IS DISTINCT FROM OLD.found) OR NEW.recovery IS DISTINCT FROM OLD.recovery "
+    "OR NEW.subject IS DISTINCT FROM OLD.subject OR NEW.delivery IS DISTINCT FROM OLD.delivery"
+)
+ADOPTED = (
+    "EXISTS (SELECT 1 FROM entry WHERE id = NEW.entry_id AND subject = 'installation' "
+    "AND subject_id = NEW.installation AND act = 'adopted')"
+)
 
 
 def upgrade() -> None:
@@ -57,6 +68,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_copy_item", "copy", ["item", "outlet"])
     op.create_index("ix_copy_state", "copy", ["state", "outlet"])
+    _recovery()
     for column in (
         "delivery ADD COLUMN replaces JSON",
         "delivery ADD COLUMN replaces_copy TEXT CONSTRAINT fk_delivery_replaces_copy REFERENCES delivery (id)",
@@ -67,12 +79,65 @@ def upgrade() -> None:
     ):
         op.execute(f"ALTER TABLE {column}")
     _remember_what_is_public()
+    review.upgrade()
     for statement in (
         *guards.append_only(dialect, "asset_content", "digest = NEW.digest"),
         *guards.kept(dialect, "copy", "id = NEW.id OR entry_id = NEW.entry_id"),
         *guards.told(dialect, "copy", "id", COPY_MOVED, ("id", "unit", "item", "outlet", "revision")),
+        *guards.append_only(dialect, "adoption", "entry_id = NEW.entry_id"),
+        *guards.refuse(dialect, "begin", "adoption", "INSERT", f"NOT {ADOPTED}", "an adoption needs its log entry"),
+        *guards.kept(dialect, "recovery", "id = NEW.id OR entry_id = NEW.entry_id"),
+        *guards.told(dialect, "recovery", "id", RECOVERY_MOVED, ("id", "why", "begun_at")),
+        *guards.refuse(dialect, "end", "recovery", "UPDATE", UNLOOKED, "a recovery ends when all was looked up"),
+        *guards.kept(dialect, "look", "recovery = NEW.recovery AND subject = NEW.subject AND delivery = NEW.delivery"),
+        *guards.refuse(dialect, "found", "look", "UPDATE", UNFOUND, "what was found stays found"),
     ):
         op.execute(statement)
+
+
+def _recovery() -> None:
+    op.create_table(
+        "adoption",
+        sa.Column("entry_id", sa.BigInteger(), nullable=False),
+        sa.Column("installation", sa.Text(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["entry_id"], ["entry.id"], name=op.f("fk_adoption_entry_id")),
+        sa.ForeignKeyConstraint(["installation"], ["installation.id"], name=op.f("fk_adoption_installation")),
+        sa.PrimaryKeyConstraint("entry_id", name=op.f("pk_adoption")),
+    )
+    op.create_table(
+        "recovery",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("begun_at", sa.BigInteger(), nullable=False),
+        sa.Column("backup", sa.JSON(), nullable=False),
+        sa.Column("entry_id", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["entry_id"], ["entry.id"], name=op.f("fk_recovery_entry_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_recovery")),
+        sa.UniqueConstraint("entry_id", name=op.f("uq_recovery_entry_id")),
+    )
+    op.create_index("ix_recovery_state", "recovery", ["state"])
+    op.create_table(
+        "look",
+        sa.Column("recovery", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("delivery", sa.Text(), nullable=False),
+        sa.Column("outlet", sa.Text(), nullable=False),
+        sa.Column("known", sa.BigInteger(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("looked_at", sa.BigInteger(), nullable=True),
+        sa.Column("found", sa.Text(), nullable=True),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["recovery"], ["recovery.id"], name=op.f("fk_look_recovery")),
+        sa.ForeignKeyConstraint(["delivery"], ["delivery.id"], name=op.f("fk_look_delivery")),
+        sa.ForeignKeyConstraint(["outlet"], ["outlet.name"], name=op.f("fk_look_outlet")),
+        sa.PrimaryKeyConstraint("recovery", "subject", "delivery", name=op.f("pk_look")),
+    )
+    there = sa.text("due_at IS NOT NULL")
+    op.create_index("ix_look_due", "look", ["due_at"], sqlite_where=there, postgresql_where=there)
 
 
 def _remember_what_is_public() -> None:

@@ -1,0 +1,307 @@
+"""After a restore or an adoption: everything is looked up at its outlet before anything is sent again.
+
+The database may be older than the world. What it believes not to have ended was perhaps published,
+corrected or withdrawn since; what it believes public is perhaps gone. `begin` stops everything,
+`look_up` asks the outlets in rounds, and when all have answered the rest is concluded at once:
+
+    found public          public, with its receipt and its copy; its release had been committed
+    found nothing         never sent by the machine: its release is held, or after a commit a person is asked
+    cannot be asked       a person is asked
+    a copy that is gone   missing, and never published again; one that reads otherwise: altered, never overwritten
+
+An absence counts only after the quarantine, counted from `begin`: whoever ran before may just have sent it.
+Looking is harmless and may be repeated; a death costs a repetition.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from sync.clock import SECOND, iso
+from sync.contract import (
+    Accepted,
+    OutletError,
+    Prepared,
+    Probe,
+    Receipt,
+    Rejected,
+    Unsupported,
+)
+from sync.engine import conclude, outcome
+from sync.engine.context import Context, accepted, dump, prepared, rendition, replaced, together
+from sync.engine.prepare import render
+from sync.flow import RE, D, E, R
+from sync.model import BadInput, Key, Rendition
+from sync.store import copies, deliveries, outlets, recovery, releases
+from sync.store.deliveries import Superseded
+from sync.store.tables import Record, copy, delivery, release
+
+AGAIN = (1, 2, 5, 10, 30, 60)  # seconds until an outlet that did not answer is asked again; the last repeats
+SHIELD = 30 * SECOND  # µs in which nobody else looks the same up
+BATCH = 64
+SOON = SECOND // 2  # µs
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one look came to. No `what`: not known yet, to be asked again, at `again` if that is known."""
+
+    what: str | None
+    why: str = ""
+    answer: Receipt | Accepted | None = None
+    made: Rendition | None = None  # rendered for the look
+    again: int | None = None
+
+
+def begin(connection: Connection, why: str, backup: Mapping[str, Any], *, at: int, actor: str) -> Record:
+    """Nothing is sent from now on. No owner is left, every waiting release is held, and all looks are due.
+
+    Of a restore to be called in the very transaction, or before the very rename, by which the database
+    comes to be: there must be no moment at which it could be started without.
+    """
+    row = recovery.begin(connection, secrets.token_hex(8), why, backup, at=at, actor=actor)
+    since = f" (the backup is of {backup['taken_at']})" if "taken_at" in backup else ""
+    held = f"{why}{since}: it may have been published, changed or cancelled since; look, then resume or cancel it"
+    for one in connection.execute(select(delivery).where(delivery.c.state.not_in(conclude.OVER))).all():
+        idle = {} if one.state == D.RELEASED else {"duty": None, "due_at": None, "armed_at": None}
+        deliveries.note(connection, one, owner=None, epoch=one.epoch + 1, **idle)
+    for joined in connection.execute(select(release).where(release.c.state.in_((R.OPEN, R.READY)))).all():
+        releases.move(
+            connection, joined, RE.HELD, at=at, actor=actor, detail={"why": held}, why=held, overdue_at=None
+        )
+    return row
+
+
+def is_waiting(ctx: Context) -> bool:
+    """Whether a round of looks is due."""
+    with ctx.store.read() as connection:
+        row = recovery.current(connection)
+        if row is None:
+            return False
+        next_at = recovery.next_due(connection)
+        return next_at is None or next_at <= ctx.store.now(connection)
+
+
+def look_up(ctx: Context) -> None:
+    """One round: what is due is looked up side by side; when nothing is left, the recovery ends."""
+    with ctx.store.write() as connection:
+        row = recovery.current(connection)
+        if row is None:
+            return
+        now = ctx.store.now(connection)
+        due = recovery.due(connection, row.id, now, BATCH)
+        for one in due:
+            recovery.note(connection, one, due_at=now + SHIELD, attempts=one.attempts + 1)
+    looks = {f"{one.subject} {one.delivery}": one for one in due}
+    for name, found in together({name: partial(_look, ctx, row, one) for name, one in looks.items()}):
+        _store(ctx, looks[name], found if isinstance(found, Found) else Found(None, _said(found)))
+    with ctx.store.write() as connection:
+        row = recovery.current(connection)
+        if row is not None and recovery.is_empty(connection, row.id):
+            conclude.conclude(ctx, connection, row)
+            recovery.end(connection, row, at=ctx.store.now(connection), actor=ctx.actor)
+    ctx.ring("prepare")
+
+
+def give_up(ctx: Context, outlet: str) -> int:
+    """A person says that this outlet cannot be asked: what is open there is theirs to decide. Returns how many looks.
+
+    Raises BadInput when there is nothing to give up.
+    """
+    with ctx.store.write() as connection:
+        row, now = recovery.current(connection), ctx.store.now(connection)
+        left = [] if row is None else recovery.looks(connection, row.id, open_only=True)
+        mine = [one for one in left if one.outlet == outlet]
+        if not mine:
+            mend = "`tongfa restore --status` shows what is left"
+            raise BadInput(f"outlet {outlet}", "nothing there waits to be looked up", mend)
+        for one in mine:
+            values = {"found": recovery.UNREACHABLE, "looked_at": now, "due_at": None}
+            recovery.note(connection, one, **values, why=f"given up by {ctx.actor}: {one.why}".rstrip(": "))
+    ctx.ring("prepare")
+    return len(mine)
+
+
+# looking: no transaction is open, nothing is changed
+
+
+def _look(ctx: Context, began: Record, one: Record) -> Found:
+    with ctx.store.read() as connection:
+        row, outlet = deliveries.get(connection, one.delivery), outlets.get(connection, one.outlet)
+        withdraws = releases.get(connection, row.release).action == "withdraw"
+        unsure = one.subject == recovery.COPY and _is_under_way(connection, began, row)
+        now = ctx.store.now(connection)
+    can = ctx.kind(outlet.kind).can
+    lands = can.lands_within if ctx.settings.lands_within_s is None else ctx.settings.lands_within_s
+    until = began.begun_at + round(lands * SECOND)
+    try:
+        if unsure:  # a correction of it may have changed it: that is found out first
+            return Found(None, "what may have taken its place is looked up first", again=now + SOON)
+        if one.subject == recovery.COPY:
+            found = _look_at_copy(ctx, row, outlet)
+        elif withdraws:
+            found = _look_at_withdrawal(ctx, row, outlet)
+        else:
+            found = _look_at_delivery(ctx, row, outlet)
+    except Unsupported as error:
+        return Found(recovery.BLIND, str(error))
+    except Rejected as error:
+        return Found(recovery.REFUSED, str(error))
+    except OutletError as error:
+        return Found(None, _said(error))
+    absent = found.what in (recovery.NOTHING, recovery.HIDDEN, recovery.MISSING, recovery.COMING)
+    if absent and now < until:
+        return Found(None, "nothing is public yet; what was just sent may still appear", again=until)
+    if absent and can.probe is Probe.BLIND and one.subject == recovery.DELIVERY and not withdraws:
+        return Found(recovery.BLIND, "the outlet cannot be looked up")
+    return found
+
+
+def _look_at_delivery(ctx: Context, row: Record, outlet: Record) -> Found:
+    made = None if row.rendition is not None else render(ctx, row)
+    with ctx.store.read() as connection:
+        key = Key(outlets.identity(connection), row.id)
+    hint = accepted(row) or prepared(row)
+    answer = ctx.channel(outlet).probe(made or rendition(row), key, hint, replaced(row))
+    match answer:
+        case Receipt():
+            return Found(recovery.PUBLIC, answer=answer, made=made)
+        case Accepted():
+            return Found(recovery.COMING, "the outlet has taken it, and shows nothing yet", answer)
+        case Prepared():
+            return Found(recovery.HIDDEN)
+        case None:
+            return Found(recovery.NOTHING)
+
+
+def _look_at_withdrawal(ctx: Context, row: Record, outlet: Record) -> Found:
+    with ctx.store.read() as connection:
+        left = copies.readable(connection, row.item, row.outlet)
+        made_by = {one.id: deliveries.get(connection, one.id) for one in left}
+    channel = ctx.channel(outlet)
+    seen = [one.url for one in left if channel.verify(Receipt(**one.receipt), rendition(made_by[one.id])).visible]
+    return Found(recovery.PUBLIC, f"still public: {', '.join(seen)}") if seen else Found(recovery.NOTHING)
+
+
+def _look_at_copy(ctx: Context, row: Record, outlet: Record) -> Found:
+    with ctx.store.read() as connection:
+        there = connection.execute(select(copy).where(copy.c.id == row.id)).one()
+    if row.rendition is None:
+        raise Unsupported("what it should show was never kept")
+    sighting = ctx.channel(outlet).verify(Receipt(**there.receipt), rendition(row))
+    if not sighting.visible:
+        return Found(recovery.MISSING, "no reader finds it")
+    if sighting.problems:
+        return Found(recovery.ALTERED, "; ".join(one.message for one in sighting.problems))
+    return Found(recovery.PUBLIC)
+
+
+def _is_under_way(connection: Connection, began: Record, row: Record) -> bool:
+    """Whether a look at a delivery of the same item there has not found anything yet."""
+    open_ = {one.delivery for one in recovery.looks(connection, began.id, open_only=True) if one.subject == "delivery"}
+    there = select(delivery.c.id).where(delivery.c.item == row.item, delivery.c.outlet == row.outlet)
+    return not open_.isdisjoint(connection.execute(there).scalars())
+
+
+# storing: one transaction a look
+
+
+def _store(ctx: Context, one: Record, found: Found) -> None:
+    with suppress(Superseded), ctx.store.write() as connection:  # moved at this moment: looked up again
+        now = ctx.store.now(connection)
+        if found.what is None:
+            wait = AGAIN[min(one.attempts, len(AGAIN) - 1)] * SECOND
+            again = max(now, found.again) if found.again is not None else now + wait
+            recovery.note(connection, one, due_at=again, why=found.why, looked_at=now)
+            return
+        known = _apply_copy if one.subject == recovery.COPY else _apply
+        what = found.what if known(ctx, connection, one, found, now) else recovery.MOVED
+        recovery.note(connection, one, due_at=None, why=found.why, looked_at=now, found=what)
+
+
+def _apply_copy(ctx: Context, connection: Connection, one: Record, found: Found, now: int) -> bool:
+    """What a reader finds is the copy's state. False: it was moved since the recovery began."""
+    row = connection.execute(select(copy).where(copy.c.id == one.delivery)).one()
+    if row.entry_id != one.known:
+        return False
+    state = {
+        recovery.PUBLIC: copies.LIVE,
+        recovery.ALTERED: copies.ALTERED,
+        recovery.MISSING: copies.MISSING,
+    }.get(found.what or "")
+    if state is not None:
+        copies.move(connection, row, state, at=now, actor=ctx.actor, detail={"why": found.why, "after": "a restore"})
+    return True
+
+
+def _apply(ctx: Context, connection: Connection, one: Record, found: Found, now: int) -> bool:
+    """What is public, or about to be, is believed at once; absences only when all is known (`conclude`)."""
+    row = deliveries.get(connection, one.delivery)
+    if row.entry_id != one.known:
+        return False
+    joined = releases.get(connection, row.release)
+    if joined.action == "withdraw":
+        return True
+    if isinstance(found.answer, Receipt):
+        _believe(ctx, connection, row, found.answer, found.made, now)
+    elif isinstance(found.answer, Accepted) and row.state in (D.RELEASING, D.ACCEPTED):
+        watched = {"duty": "verify", "due_at": now, "accepted": dump(found.answer), "quarantine_until": None}
+        if row.state == D.RELEASING:
+            deliveries.move(connection, row, E.ACCEPTED, at=now, actor=ctx.actor, detail={"found": "coming"}, **watched)
+        else:
+            deliveries.note(connection, row, **watched)
+    return True
+
+
+def _believe(
+    ctx: Context, connection: Connection, row: Record, answer: Receipt, made: Rendition | None, now: int
+) -> None:
+    """The outlet shows it: so its release had been committed, and there is a copy."""
+    joined = releases.get(connection, row.release)
+    told = {"found": "public", "url": answer.url}
+    if joined.state in (R.OPEN, R.READY, R.HELD):
+        # Of a release `now` nobody knows the instant any more; it was not before it was planned.
+        values = {"committed_at": now, "overdue_at": None, "why": "", "evidence": {"found_at": iso(now)}}
+        values["release_at"] = joined.release_at if joined.release_at is not None else joined.created_at
+        releases.move(connection, joined, RE.FOUND_PUBLIC, at=now, actor=ctx.actor, detail=told, **values)
+    learnt: dict[str, Any] = {"receipt": dump(answer), "released_at": answer.at, "problems": []}
+    learnt |= {"duty": "verify", "due_at": now, "quarantine_until": None}
+    if made is not None:
+        learnt |= {"rendition": dump(made), "generation": outlets.get(connection, row.outlet).generation}
+    event = E.RELEASED if row.state in (D.RELEASING, D.ACCEPTED) else E.FOUND_PUBLIC
+    after = deliveries.move(connection, row, event, at=now, actor=ctx.actor, detail=told, **learnt)
+    copies.appear(connection, after, at=now, actor=ctx.actor)
+    outcome.settle(ctx, connection, row.release)
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def left(connection: Connection) -> Sequence[Mapping[str, Any]]:
+    """For people: every look that has found nothing out yet, and why."""
+    row = recovery.current(connection)
+    if row is None:
+        return ()
+    told = []
+    for one in recovery.looks(connection, row.id, open_only=True):
+        about = deliveries.get(connection, one.delivery)
+        told.append(
+            {
+                "outlet": one.outlet,
+                "subject": one.subject,
+                "delivery": one.delivery,
+                "item": about.item,
+                "attempts": one.attempts,
+                "why": one.why,
+                "next_at": iso(one.due_at) if one.due_at is not None else None,
+            }
+        )
+    return told
