@@ -163,8 +163,8 @@ class WebhookChannel:
         page = self._look(url, rendition)[0] if url else None
         if page is not None and _is_ours(page, rendition, replaces):
             return self._receipt(rendition, url, {})
-        if hint is None or self._set.dedupes:
-            return hint  # without a hint it was only being prepared
+        if self._set.dedupes:
+            return hint
         if not url:
             raise Unsupported(f"{self._name}: whether the receiver took it cannot be asked; ask its operator")
         if page is not None and replaces is None and page.tells_of(rendition):

@@ -36,7 +36,12 @@ has_fonts() {
 
 # Only the server's programs are wanted, wherever the distribution puts them.
 has_postgres() {
-    ls /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null
+    for server in /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres; do
+        if [ -x "$server" ]; then
+            return 0
+        fi
+    done
+    command -v postgres >/dev/null
 }
 
 # Debian packages that are wanted and not there. Python is only asked for when .venv must be made.

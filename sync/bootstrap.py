@@ -16,6 +16,7 @@ from channels import KINDS
 from sync import bell
 from sync.clock import Clock, SystemClock
 from sync.contract import Channel, Tools, TryLater, Unauthorised
+from sync.engine import identity
 from sync.engine.context import Context
 from sync.engine.preview import Nowhere
 from sync.http import Http
@@ -24,7 +25,7 @@ from sync.ownership import Ownership, ProcessLock
 from sync.render import Templates
 from sync.session_lock import SessionLock
 from sync.settings import Settings
-from sync.store import outlets
+from sync.store import outlets, recovery
 from sync.store.assets import AssetRows, Assets, AssetStore, Missing
 from sync.store.session import Store
 from sync.store.tables import Record, installation
@@ -79,8 +80,13 @@ def create_home(settings: Settings, clock: Clock) -> None:
                 outlets.found_installation(
                     connection, installation_id=token_hex(16), host=socket.gethostname(), at=clock.now()
                 )
+            if recovery.host_of(connection) is None:
+                host = identity.here(settings, connection)
+                recovery.adopt(connection, host, at=clock.now(), actor="setup", detail={"why": "set up here"})
+            known = outlets.identity(connection)
     finally:
         store.close()
+    identity.keep(settings, known)
     if not settings.secret_key_path.exists():
         message = "this host does not have the key of the installation, which seals the outlets' secrets"
         mend = "bring that file here from a host that has it, or name it with TONGFA_SECRET_KEY_FILE"
@@ -106,6 +112,9 @@ def context(settings: Settings, lane: str, *, person: str | None = None, clock: 
     store = Store(settings.database_url, lane)
     store.check_schema()
     assets: AssetStore = Assets(settings.home / "assets") if settings.embedded else AssetRows(store)
+    if not (settings.home / identity.FILE).exists():  # another host joins by settings alone
+        with store.read() as connection:
+            identity.keep(settings, outlets.identity(connection))
     lock = ownership(settings, lane)
     return Context(
         store=store,

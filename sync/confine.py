@@ -50,7 +50,7 @@ class Limits:
 
     cpu_s: int = 5
     wall_s: float = 10.0
-    memory: int = 448 * MIB
+    memory: int = 512 * MIB
     folder: bool = False
     programs: tuple[str, ...] = ()
 

@@ -242,13 +242,17 @@ def step(state: D, event: E, release: R) -> D:
     return after
 
 
-def step_release(state: R, event: RE, deliveries: Sequence[Standing]) -> R:
-    """The release's state after `event`, with the joint rules. Raises IllegalMove."""
+def step_release(state: R, event: RE, deliveries: Sequence[Standing], *, approved: bool = True) -> R:
+    """The release's state after `event`, with the joint rules. Raises IllegalMove.
+
+    `approved`: it needs no review, or has its approvals."""
     after = RELEASE_TABLE[state].get(event)
     if after is None:
         raise IllegalMove(f"a release that is {state} cannot become {event}")
     if event in (RE.READIED, RE.COMMITTED) and not all_required_prepared(deliveries):
         raise IllegalMove(f"{event}: a required delivery is not prepared")
+    if event in (RE.READIED, RE.COMMITTED) and not approved:
+        raise IllegalMove(f"{event}: its approvals are not there")
     if event is RE.COMPLETED and not all(d.state in COMPLETE for d in deliveries):
         raise IllegalMove("completed: a delivery is neither public nor closed by a person")
     return after
@@ -263,13 +267,13 @@ def all_required_prepared(deliveries: Sequence[Standing]) -> bool:
     return anything and all(d.state is D.PREPARED for d in going if d.required)
 
 
-def joint(state: R, deliveries: Sequence[Standing]) -> RE | None:
+def joint(state: R, deliveries: Sequence[Standing], *, approved: bool = True) -> RE | None:
     """What the deliveries' states ask of their release; None: nothing. Never COMMITTED: that needs the instant."""
     if state in (R.OPEN, R.READY) and any(d.required and d.state in (D.FAILED, D.UNRESOLVED) for d in deliveries):
         return RE.HELD
-    if state is R.OPEN and all_required_prepared(deliveries):
+    if state is R.OPEN and approved and all_required_prepared(deliveries):
         return RE.READIED
-    if state is R.READY and not all_required_prepared(deliveries):
+    if state is R.READY and not (approved and all_required_prepared(deliveries)):
         return RE.UNREADIED
     if state is R.COMMITTED and all(d.state in COMPLETE for d in deliveries):
         return RE.COMPLETED

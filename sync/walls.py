@@ -58,12 +58,20 @@ def limits(*, cpu_s: int, memory: int, file_bytes: int) -> None:
     """Bound CPU time, memory beyond what is mapped now, the size of any file written, and open files; no core."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     space = pages * resource.getpagesize() + memory
-    resource.setrlimit(resource.RLIMIT_AS, (space, space))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _lower(resource.RLIMIT_AS, space, space)
+    _lower(resource.RLIMIT_CPU, cpu_s, cpu_s + 1)
+    _lower(resource.RLIMIT_FSIZE, file_bytes, file_bytes)
+    _lower(resource.RLIMIT_NOFILE, 64, 64)
+    _lower(resource.RLIMIT_CORE, 0, 0)
     _LIBC.prctl(_DUMPABLE, 0, 0, 0, 0)
+
+
+def _lower(which: int, soft: int, hard: int) -> None:
+    """A limit that is lower already stays: only root may raise it."""
+    _, there = resource.getrlimit(which)
+    if there != resource.RLIM_INFINITY:
+        soft, hard = min(soft, there), min(hard, there)
+    resource.setrlimit(which, (soft, hard))
 
 
 def no_files(readable: Iterable[Path], writable: Path | None) -> bool:

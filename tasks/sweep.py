@@ -116,7 +116,7 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # the worker's bl
         self._dropped = mine - again
         if lane == "prepare":
             if is_waiting(ctx):
-                self._direct.run(TASKS["recover"], [])
+                self._direct.run(TASKS["recover"], [])  # asks the outlets in rounds, until all have answered
             dead = {row.owner for row in owned if row.owner != ctx.owner and ctx.lock.is_dead(row.owner)}
             orphans = [(row.id, row.owner) for row in owned if row.owner in dead] + waiting
             batches: dict[str, list[Due]] = defaultdict(list)

@@ -60,14 +60,15 @@ def settings() -> Settings:
 
 def wired(role: str = "command") -> Context:
     """This command's context; entries name the person who ran it."""
-    return context(settings(), role, person=f"cli:{_person()}")
+    return context(settings(), role, person=acting_person())
 
 
-def _person() -> str:
+def acting_person() -> str:
+    """Whom entries name: the user who runs this command."""
     try:
-        return getpass.getuser()
+        return f"cli:{getpass.getuser()}"
     except (KeyError, OSError):  # a container's number without a name
-        return str(os.getuid())
+        return f"cli:{os.getuid()}"
 
 
 # words
@@ -197,11 +198,14 @@ def show_list(
     *,
     limit: int,
     json: bool,
+    beside: Mapping[str, Any] | None = None,
 ) -> None:
-    """The first `limit` of `rows` (which are one more when there are more), as JSON or as a table."""
+    """The first `limit` of `rows` (which are one more when there are more), as JSON or as a table.
+
+    `beside`: what the JSON document says besides."""
     more, rows = len(rows) > limit, rows[:limit]
     if json:
-        document({name: rows, "more": more})
+        document({name: rows, "more": more, **(beside or {})})
         return
     show_table(headings, [cells(row) for row in rows])
     if "created" in headings and rows:

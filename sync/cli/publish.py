@@ -30,6 +30,7 @@ from sync.cli.output import (
 from sync.content.source import get_ready
 from sync.engine import report
 from sync.engine.context import Context
+from sync.engine.identity import stopped
 from sync.engine.plan import Order, planned_before
 from sync.engine.plan import plan as plan_order
 from sync.flow import R
@@ -115,6 +116,8 @@ def follow(ctx: Context, release_id: str, wait: float | None, json: bool, *, wit
     """Print the release now, or, waiting, once nothing more will come of it; exits with its code.
 
     `withdrawing`: a release that was cancelled before it went out is what was asked for."""
+    if (why := stopped(ctx)) is not None:
+        tell(why)
     try:
         told = look(ctx, release_id) if wait is None else watch(ctx, release_id, wait)
         code = 0 if wait is None or (withdrawing and told["state"] == R.CANCELLED) else report.exit_code(told)
@@ -124,7 +127,7 @@ def follow(ctx: Context, release_id: str, wait: float | None, json: bool, *, wit
         if not json:
             raise SystemExit(code) from None
     if json:
-        document(told)
+        document(told | ({} if why is None else {"stopped": why}))
     else:
         show_report(told)
     raise SystemExit(code)

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from sync.cli.output import Json, Limit, group, show_list, state_word, when, wired
+from sync.cli.output import Json, Limit, group, show_list, state_word, tell, when, wired
 from sync.cli.publish import Wait, follow, need_workers
 from sync.clock import iso
 from sync.engine import control
+from sync.engine.identity import stopped
 from sync.store import releases
 
 release = group("同步发布 releases")
@@ -24,8 +25,11 @@ def register(app: typer.Typer) -> None:
 @release.command("list")
 def list_(limit: Limit = 50, json: Json = False) -> None:
     """The newest releases."""
-    with wired().store.read() as connection:
+    ctx = wired()
+    with ctx.store.read() as connection:
         rows = releases.page(connection, size=limit + 1)
+    if (why := stopped(ctx)) is not None:
+        tell(why)
     listed = [
         {
             "release": row.id,
@@ -45,6 +49,7 @@ def list_(limit: Limit = 50, json: Json = False) -> None:
         lambda one: (one["release"], state_word(one["state"]), when(one["release_at"]), when(one["created_at"])),
         limit=limit,
         json=json,
+        beside={} if why is None else {"stopped": why},
     )
 
 

@@ -15,6 +15,7 @@ from sync.model import BadInput
 
 MAX_BYTES = 20 * 1024 * 1024
 MAX_PIXELS = 50_000_000  # a small file can unfold into gigabytes of memory: a decompression bomb
+MAX_WEBP_PIXELS = 30_000_000  # its decoder holds four copies
 MAX_ANIMATED_PIXELS = 4 * MAX_PIXELS  # all frames together
 MAX_FRAMES = 1_000
 
@@ -90,8 +91,9 @@ def _measured(opened: ImageFile.ImageFile, content: bytes, where: str) -> tuple[
     """Raises BadInput for the limits, and what Pillow raises for broken bytes."""
     media_type = _MEDIA_TYPES[opened.format or ""]
     width, height = opened.size
-    if width * height > MAX_PIXELS:
-        raise _too_large(where, f"{width} × {height}")
+    most = MAX_WEBP_PIXELS if opened.format == "WEBP" else MAX_PIXELS
+    if width * height > most:
+        raise _too_large(where, f"{width} × {height}", most)
     opened.load()
     # Only the first picture of an MPO is ever shown, and a telephone's second one is often odd.
     if opened.format != "MPO":
@@ -121,7 +123,7 @@ def _decode_animation(opened: ImageFile.ImageFile, where: str) -> None:
         opened.load()
 
 
-def _too_large(where: str, size: str) -> BadInput:
+def _too_large(where: str, size: str, most: int = MAX_PIXELS) -> BadInput:
     return BadInput(
-        where, f"the picture has {size} pixels, the limit is {MAX_PIXELS // 1_000_000} million", "save it smaller"
+        where, f"the picture has {size} pixels, the limit is {most // 1_000_000} million", "save it smaller"
     )

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from sync.clock import MILLISECOND, SECOND, iso
 from sync.contract import TryLater
-from sync.engine import outcome
+from sync.engine import approval, outcome
 from sync.engine.context import Context
 from sync.engine.evidence import clock_evidence
 from sync.engine.identity import barred, put_off
@@ -68,6 +68,12 @@ class Claim:
             self.committed = joined.state == R.COMMITTED
             if not self.committed and _too_late(joined, now):
                 return False  # whoever looks after doubt is about to hold it
+            if not releases.is_approved(
+                joined
+            ):  # committed, and what follows was changed since: due when approved again
+                for row in free:
+                    deliveries.note(connection, row, duty=None, due_at=None)
+                return False
             if (why := next(filter(None, (barred(ctx, connection, row) for row in free)), None)) is not None:
                 for row in free:
                     put_off(ctx, connection, row, why)
@@ -129,6 +135,8 @@ class Claim:
             joined, now = releases.get(connection, self.id), ctx.store.now(connection)
             if joined.state == R.COMMITTED and not self.committed:
                 return self._committed_elsewhere(connection, joined, armed, now)
+            if self.committed and not releases.is_approved(joined):
+                raise Superseded(self.id)
             others = [] if self.alone or self.committed else self._others(connection)
             if joined.state == R.READY and _too_late(joined, now):  # the machine slept since it was armed
                 raise TryLater(f"not sent by {iso(joined.overdue_at)}, the end of its late limit")
@@ -242,6 +250,7 @@ class Claim:
             again: dict[str, Any] = {"owner": None, "duty": "prepare", "due_at": now, "problems": []}
             deliveries.move(connection, self.rows[one], E.STALE, at=now, actor=ctx.actor, detail={"why": why}, **again)
             given = [one, *self._give_back(connection, [other for other in self.rows if other != one])]
+            approval.outlet_changed(ctx, connection, self.rows[one].outlet)
             outcome.settle(ctx, connection, self.id)
         self._drop(given)
         ctx.ring("prepare")

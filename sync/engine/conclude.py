@@ -56,7 +56,8 @@ def conclude(ctx: Context, connection: Connection, began: Record) -> None:
 
 def _withdrawal(ctx: Context, connection: Connection, one: Record, row: Record, joined: Record) -> None:
     """What no reader finds is withdrawn; what is still public goes on being removed, as was ordered."""
-    now, over = ctx.store.now(connection), {"duty": None, "due_at": None, "problems": []}
+    now = ctx.store.now(connection)
+    over: dict[str, Any] = {"duty": None, "due_at": None, "problems": []}
     if joined.state != R.COMMITTED or row.state not in (D.PLANNED, D.WITHDRAWING):
         return
     if one.found == recovery.NOTHING:

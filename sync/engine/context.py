@@ -60,7 +60,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Context:
-    """One process's wiring, made in `sync.bootstrap`. `actor` is who entries name: a person or this worker."""
+    """One process's wiring, made in `sync.bootstrap`. `actor` is who entries name: a person, with how they were identified, or this worker."""
 
     store: Store
     assets: AssetStore
@@ -71,7 +71,13 @@ class Context:
     ring: Callable[[str], None]
     lock: Ownership
     actor: str
+    named: str | None = None  # the person for whom a command acts, when it names one
     held: Held = field(default_factory=Held)
+
+    @property
+    def author(self) -> str:
+        """Who wrote what is submitted now."""
+        return self.named or self.actor
 
     @property
     def owner(self) -> str:

@@ -10,12 +10,14 @@ from sqlalchemy import Connection, select
 from sync.clock import SECOND
 from sync.contract import Receipt
 from sync.engine import outcome
-from sync.engine.context import Context, dump
+from sync.engine.approval import waits
+from sync.engine.context import Context, dump, prepared
 from sync.engine.identity import LOOKING, barred
+from sync.engine.people import ORDERS, STOPS, acting
 from sync.engine.report import next_of_delivery, next_of_release
 from sync.flow import ENDED, RE, D, E, IllegalMove, R
 from sync.model import BadInput
-from sync.store import copies, deliveries, outlets, releases
+from sync.store import copies, deliveries, outlets, releases, reviews
 from sync.store.outlets import Unknown
 from sync.store.tables import Record, delivery
 
@@ -31,6 +33,7 @@ def hold(ctx: Context, release_id: str) -> None:
     """Stop before the commit; free of consequences. Raises BadInput once it is committed."""
     with ctx.store.write() as connection:
         row = _release(connection, release_id)
+        acting(ctx, connection, units_of(connection, row), STOPS)
         _move(ctx, connection, row, RE.HELD, why="held by a person")
         outcome.settle(ctx, connection, release_id)
 
@@ -45,7 +48,10 @@ def resume(ctx: Context, release_id: str) -> None:
         row = _release(connection, release_id)
         for one in deliveries.of_release(connection, release_id):
             _refuse_barred(ctx, connection, one)
-        overdue_at = max(row.release_at or now, now) + round(ctx.settings.late_limit_s * SECOND)
+        acting(ctx, connection, units_of(connection, row), ORDERS)
+        overdue_at: int | None = max(row.release_at or now, now) + round(ctx.settings.late_limit_s * SECOND)
+        if waits(row) and row.release_at is None:
+            overdue_at = None  # its moment is when it is approved
         _move(ctx, connection, row, RE.RESUMED, why="", overdue_at=overdue_at)
         for one in deliveries.of_release(connection, release_id):
             due: dict[str, Any] = {"duty": "prepare", "due_at": now, "problems": []}
@@ -63,7 +69,9 @@ def resume(ctx: Context, release_id: str) -> None:
 def cancel(ctx: Context, release_id: str) -> None:
     """End it before the commit: nothing goes out, hidden drafts are removed by the workers."""
     with ctx.store.write() as connection:
-        _move(ctx, connection, _release(connection, release_id), RE.CANCELLED, overdue_at=None)
+        row = _release(connection, release_id)
+        acting(ctx, connection, units_of(connection, row), STOPS)
+        _move(ctx, connection, row, RE.CANCELLED, overdue_at=None)
         outcome.settle(ctx, connection, release_id)
     ctx.ring("prepare")
 
@@ -103,7 +111,11 @@ def settle(ctx: Context, delivery_id: str, found: str, url: str | None) -> None:
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
             raise BadInput("--url", f"{url!r} is no address of a page", "paste it whole, beginning with https://")
         now = ctx.clock.now()
-        values |= {"receipt": dump(Receipt("", url, now)), "released_at": now}
+        with ctx.store.read() as connection:
+            row = next(iter(deliveries.some(connection, [delivery_id])), None)
+        there = prepared(row) if row is not None else None  # what a later correction or withdrawal goes by
+        found_at = Receipt(there.ref, url, now, there.notes) if there is not None else Receipt("", url, now)
+        values |= {"receipt": dump(found_at), "released_at": now}
     event, duty = FOUND[found]
     if _withdraws(ctx, delivery_id):
         if found == "hidden":
@@ -144,6 +156,7 @@ def _decide(
         except Unknown:
             mend = "`tongfa delivery list` shows them"
             raise BadInput(f"delivery {delivery_id}", "there is no such delivery", mend) from None
+        acting(ctx, connection, units_of(connection, releases.get(connection, row.release)), ORDERS)
         if event is E.RETRIED:
             _refuse_barred(ctx, connection, row)
         due = {"duty": duty, "due_at": now if duty else None}
@@ -179,6 +192,11 @@ def retire(ctx: Context, name: str) -> None:
             raise BadInput(f"outlet {name}", f"delivery {open_.id} is under way there ({open_.state})", mend)
         row, now = outlets.get(connection, name), ctx.store.now(connection)
         outlets.change(connection, row, "retired", at=now, actor=ctx.actor, state="retired")
+
+
+def units_of(connection: Connection, row: Record) -> set[str]:
+    """Whose release it is: its items' units, and those of the outlets it goes to."""
+    return reviews.units_of(connection, row) | reviews.item_units(connection, row.id)
 
 
 def _release(connection: Connection, release_id: str) -> Record:

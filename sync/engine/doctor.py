@@ -6,14 +6,16 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from sync import confine
 from sync.bell import reachable
 from sync.clock import MILLISECOND, SECOND
 from sync.contract import OutletError
 from sync.engine.context import Context
 from sync.engine.evidence import kernel_clock
+from sync.engine.identity import mismatch
 from sync.engine.report import next_of_delivery, next_of_release
 from sync.flow import D, R
-from sync.store import copies, deliveries, outlets, releases
+from sync.store import copies, deliveries, outlets, recovery, releases
 
 FONTS = Path("/usr/share/fonts/opentype/noto/NotoSerifCJK-Regular.ttc")
 LEAST_FREE = 0.05
@@ -37,11 +39,14 @@ def findings(ctx: Context) -> list[Finding]:
     """Every check, also those that passed."""
     return [
         _database(ctx),
+        _identity(ctx),
+        _recovery(ctx),
         *(_worker(ctx, lane) for lane in ("prepare", "release")),
         _broker(ctx),
         _waiting(ctx),
         _clock(ctx),
         _fonts(),
+        _walls(),
         _key(ctx),
         _disk(ctx),
         *_outlets(ctx),
@@ -55,6 +60,28 @@ def _database(ctx: Context) -> Finding:
     if said == "ok":
         return Finding("database", "ok", f"{ctx.store.shown} at {ctx.store.schema()}")
     return Finding("database", "bad", f"{ctx.store.shown}: {said}", "mend its settings, or restore it from a backup")
+
+
+def _identity(ctx: Context) -> Finding:
+    with ctx.store.read() as connection:
+        known, why = outlets.identity(connection), mismatch(ctx.settings, connection)
+    if why is None:
+        return Finding("installation", "ok", known)
+    mend = "if the other one no longer runs, `tongfa adopt`; until then live outlets are only read"
+    return Finding("installation", "bad", why, mend)
+
+
+def _recovery(ctx: Context) -> Finding:
+    with ctx.store.read() as connection:
+        row = recovery.current(connection)
+        if row is None:
+            return Finding("reconciled", "ok", "nothing waits to be looked up")
+        total, found = recovery.count(connection, row.id)
+        waiting = {one.outlet: one.why for one in recovery.looks(connection, row.id, open_only=True)}
+    told = "; ".join(f"{outlet}: {why or 'not asked yet'}" for outlet, why in waiting.items())
+    message = f"{row.why}: nothing is sent, {found} of {total} looked up; waiting for {told or 'a prepare worker'}"
+    mend = "`tongfa restore --status`; an outlet that will never answer: `tongfa restore --unreachable NAME`"
+    return Finding("reconciled", "bad", message, mend)
 
 
 def _worker(ctx: Context, lane: str) -> Finding:
@@ -99,6 +126,19 @@ def _clock(ctx: Context) -> Finding:
         return Finding("clock", "ok", "the kernel says it is synchronised")
     mend = "start a time service; live releases are refused otherwise (TONGFA_CLOCK_UNSYNCHRONISED)"
     return Finding("clock", "note", f"the kernel's clock is {said}", mend)
+
+
+def _walls() -> Finding:
+    """What keeps the readers of strangers' files off the network and other files."""
+    try:
+        found = confine.walls()
+    except confine.Failed as failed:
+        return Finding("confinement", "bad", f"no file can be read: {failed}", failed.refusal("").mend)
+    message = f"network: {found.network} · files: {found.files} · calls: {found.calls}"
+    if "none" in (found.network, found.files):
+        mend = "a kernel with Landlock and network namespaces, as current distributions have it, confines them wholly"
+        return Finding("confinement", "note", message, mend)
+    return Finding("confinement", "ok", message)
 
 
 def _fonts() -> Finding:

@@ -14,12 +14,15 @@ from sync.clock import SECOND, iso
 from sync.content.refusal import raise_any
 from sync.content.source import Draft, read
 from sync.contract import Correct, OutletError
+from sync.engine.approval import prepare_at
 from sync.engine.context import Context
 from sync.engine.order import Order, routed
+from sync.engine.people import ORDERS, acting
 from sync.engine.submit import edition_of, freeze, keep, revise, revision_of, routing_of
 from sync.engine.withdraw import stop
 from sync.model import Align, BadInput, Edition, Key, Policy
-from sync.store import copies, deliveries, items, outlets, releases
+from sync.store import copies, deliveries, items, outlets, releases, reviews
+from sync.store.people import THREE
 from sync.store.tables import Record
 
 __all__ = ["Order", "plan", "planned_before"]
@@ -68,6 +71,10 @@ def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[D
     editions = [frozen for frozen, _ in found]
     chosen, release_at = routed(connection, order, found, now)
 
+    unit, rule = reviews.ruling(connection, [e.item for e in editions], chosen)
+    acting(ctx, connection, {unit, *(row.unit for row in chosen), *reviews.owners(connection, editions)}, ORDERS)
+    asked = rule == THREE
+
     release_id = secrets.token_hex(8)
     installation = outlets.identity(connection)
     canonical = next((one for one in chosen if ctx.kind(one.kind).can.address), None)
@@ -85,12 +92,16 @@ def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[D
         connection,
         {
             "id": release_id,
-            "unit": chosen[0].unit,
+            "unit": unit,
+            "review": rule,
+            "planner": ctx.named or "",
             "action": order.action,
             "policy": order.policy.value,
             "align": order.align.value,
             "release_at": release_at,
-            "overdue_at": (release_at or now) + round(ctx.settings.late_limit_s * SECOND),
+            "overdue_at": None
+            if asked and release_at is None  # its moment is when it is approved
+            else (release_at or now) + round(ctx.settings.late_limit_s * SECOND),
             "canonical_outlet": canonical.name if canonical is not None else None,
             "reviewed": False,
             "live": chosen[0].live,
@@ -103,15 +114,12 @@ def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[D
             "outlets": [one.name for one in chosen],
             "release_at": iso(release_at) if release_at else "now",
             "editions": {e.item: e.digest for e in editions},
-            "note": "published without review",
+            "note": "waits for three approvals" if asked else "published without review",
         },
     )
     ahead = _ahead(connection, order, chosen)
     for one in chosen:
-        fresh_for = ctx.kind(one.kind).can.fresh_for
-        due_at = (
-            now if fresh_for is None or release_at is None else max(now, release_at - round(fresh_for * SECOND / 2))
-        )
+        due_at = now if asked else prepare_at(ctx.kind(one.kind).can, release_at, now)  # under review: to be rendered
         for e in editions:
             deliveries.add(
                 connection,

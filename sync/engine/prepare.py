@@ -10,12 +10,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sync.clock import SECOND
 from sync.contract import Place, Prepared, TryLater, Unsupported
-from sync.engine import outcome
+from sync.engine import approval, outcome
 from sync.engine.context import Context, dump, prepared, rendition, replaced, together
 from sync.engine.identity import barred, put_off
 from sync.flow import ALLOWED, D, E, R
 from sync.model import BadInput, Key, Rendition
 from sync.store import deliveries, items, outlets, releases
+from sync.store.people import THREE
 from sync.store.tables import Record
 
 RENDER_AGAIN = 5 * SECOND  # µs
@@ -61,24 +62,30 @@ def _begin(ctx: Context, ids: Sequence[str]) -> list[Record]:
     """Claim what is due, render what was not rendered: one transaction for the whole batch."""
     with ctx.store.read() as connection:
         due = [row for row in deliveries.some(connection, ids) if _is_due(row, ctx.clock.now())]
+        due += approval.beside(connection, due)
     renditions = dict(together({row.id: partial(render, ctx, row) for row in due}))
     begun = []
     with ctx.store.write() as connection:
-        touched = set()
+        touched = {row.release for row in deliveries.some(connection, list(renditions))}
+        approval.take_in(
+            ctx, connection, {one: made for one, made in renditions.items() if isinstance(made, Rendition)}
+        )
         for row in deliveries.some(connection, list(renditions)):
             if not _is_due(row, ctx.store.now(connection)):
                 continue
-            touched.add(row.release)
             if (why := barred(ctx, connection, row)) is not None:
                 put_off(ctx, connection, row, why)
                 continue
             made = renditions[row.id]
-            now, state = ctx.store.now(connection), R(releases.get(connection, row.release).state)
+            joined = releases.get(connection, row.release)
+            now, state = ctx.store.now(connection), R(joined.state)
             if isinstance(made, BaseException):
                 _not_rendered(ctx, connection, row, made)
                 continue
             generation = outlets.get(connection, row.outlet).generation
             stored = {"rendition": dump(made), "generation": generation}
+            if joined.review == THREE:
+                stored = {}  # taken in above, and approved as it is
             if row.state == D.PLANNED:
                 digest = {"rendition": made.digest}
                 row = deliveries.move(connection, row, E.RENDERED, at=now, actor=ctx.actor, detail=digest)

@@ -14,6 +14,7 @@ from sync import verdict
 from sync.clock import SECOND, iso
 from sync.contract import Accepted, Prepared, Receipt
 from sync.engine import outcome
+from sync.engine.approval import waits
 from sync.engine.context import Context, accepted, prepared, rendition, replaced, together
 from sync.engine.identity import barred, put_off
 from sync.engine.prepare import discard_call
@@ -104,7 +105,9 @@ def _hold_overdue(ctx: Context, connection: Connection) -> None:
     for late in releases.overdue(connection, now):
         why = f"not ready by {iso(late.overdue_at)}, the end of its late limit"
         waiting = [one.outlet for one in deliveries.of_release(connection, late.id) if one.state != D.PREPARED]
-        if waiting:
+        if waits(late):
+            why += "; waiting for its approvals"
+        elif waiting:
             why += f"; waiting for {', '.join(waiting)}"
         releases.move(connection, late, RE.HELD, at=now, actor=ctx.actor, detail={"why": why}, why=why, overdue_at=None)
         outcome.settle(ctx, connection, late.id)

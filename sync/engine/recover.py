@@ -34,7 +34,7 @@ from sync.contract import (
     Rejected,
     Unsupported,
 )
-from sync.engine import conclude, outcome
+from sync.engine import conclude, identity, outcome
 from sync.engine.context import Context, accepted, dump, prepared, rendition, replaced, together
 from sync.engine.prepare import render
 from sync.flow import RE, D, E, R
@@ -73,10 +73,26 @@ def begin(connection: Connection, why: str, backup: Mapping[str, Any], *, at: in
         idle = {} if one.state == D.RELEASED else {"duty": None, "due_at": None, "armed_at": None}
         deliveries.note(connection, one, owner=None, epoch=one.epoch + 1, **idle)
     for joined in connection.execute(select(release).where(release.c.state.in_((R.OPEN, R.READY)))).all():
-        releases.move(
-            connection, joined, RE.HELD, at=at, actor=actor, detail={"why": held}, why=held, overdue_at=None
-        )
+        releases.move(connection, joined, RE.HELD, at=at, actor=actor, detail={"why": held}, why=held, overdue_at=None)
     return row
+
+
+def adopt(ctx: Context) -> bool:
+    """From now on the installation is run here, and everything is looked up before anything is sent.
+
+    False: it is run here already, and nothing was changed. Dying between the commit and the home's file: adopt again.
+    """
+    with ctx.store.write() as connection:
+        known, now = outlets.identity(connection), ctx.store.now(connection)
+        why = identity.mismatch(ctx.settings, connection)
+        if why is None:
+            return False
+        host = identity.here(ctx.settings, connection)
+        recovery.adopt(connection, host, at=now, actor=ctx.actor, detail={"why": why})
+        begin(connection, recovery.ADOPTED, {}, at=now, actor=ctx.actor)
+    identity.renew(ctx.settings, known)
+    ctx.ring("prepare")
+    return True
 
 
 def is_waiting(ctx: Context) -> bool:

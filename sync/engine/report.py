@@ -9,6 +9,8 @@ from sqlalchemy import Connection
 
 from sync.clock import MILLISECOND, SECOND, iso
 from sync.contract import Channel
+from sync.engine import review
+from sync.engine.approval import waits
 from sync.engine.verify import counted
 from sync.flow import MAYBE_PUBLIC, PUBLIC, D, R
 from sync.store import deliveries, items, journal, outlets, releases
@@ -36,6 +38,7 @@ def release_report(connection: Connection, kind: Callable[[str], type[Channel]],
         "action": row.action,
         "reason": row.reason,
         "reviewed": row.reviewed,
+        "review": review.summary(connection, row),
         "state": row.state,
         "late": _is_late(row, going),
         "why": row.why,
@@ -83,6 +86,8 @@ def delivery_report(release: Record, row: Record, kind: str) -> dict[str, Any]:
 
 def next_of_release(row: Record) -> str | None:
     """What a person has to do about a release; None: nothing."""
+    if row.state in (R.OPEN, R.COMMITTED) and waits(row):
+        return f"`tongfa review show {row.id}` shows it, `tongfa review approve {row.id} --as USER` approves it"
     if row.state != R.HELD:
         return None
     return f"`tongfa release resume {row.id}` lets it go on, `tongfa release cancel {row.id}` ends it"

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, select
 from sync.clock import iso
 from sync.content.source import Draft, read
 from sync.engine.context import Context
+from sync.engine.people import WRITES, acting, home_unit
 from sync.model import BadInput, Edition
 from sync.store import items
-from sync.store.outlets import LOCAL_UNIT, Unknown
-from sync.store.tables import edition
+from sync.store.outlets import Unknown
+from sync.store.tables import edition, item
 
 
 def keep(ctx: Context, draft: Draft) -> None:
@@ -29,18 +30,24 @@ def keep(ctx: Context, draft: Draft) -> None:
         raise BadInput(str(ctx.settings.home), f"{error.strerror}; nothing was stored", "free some space") from error
 
 
-def freeze(ctx: Context, connection: Connection, draft: Draft, *, unit: str = LOCAL_UNIT) -> Edition:
-    """The draft as an edition, in the caller's transaction: the same content again is the same item."""
+def freeze(ctx: Context, connection: Connection, draft: Draft, *, unit: str | None = None) -> Edition:
+    """The draft as an edition, in the caller's transaction: the same content again is the unit's same item.
+
+    Raises BadInput for a person who may not, or when it cannot be told whose item it is.
+    """
+    home = home_unit(ctx, connection, unit)
+    acting(ctx, connection, {home}, WRITES)
     known = connection.execute(
         select(edition.c.item, edition.c.revision)
-        .where(edition.c.digest == draft.digest)
+        .join(item, item.c.id == edition.c.item)
+        .where(edition.c.digest == draft.digest, item.c.unit == home)
         .order_by(edition.c.created_at.desc())
         .limit(1)
     ).one_or_none()
     if known is not None:
         return items.get(connection, known.item, known.revision)[0]
     frozen = edition_of(draft)
-    items.add(connection, frozen, unit=unit, routing=routing_of(draft), at=ctx.store.now(connection), author=ctx.actor)
+    _add(ctx, connection, frozen, home, draft)
     return frozen
 
 
@@ -68,9 +75,14 @@ def revise(ctx: Context, connection: Connection, item: str, draft: Draft) -> Edi
     frozen = revision_of(connection, item, draft)
     newest, row = items.get(connection, item)
     if frozen.revision > newest.revision:
-        at = ctx.store.now(connection)
-        items.add(connection, frozen, unit=row.unit, routing=routing_of(draft), at=at, author=ctx.actor)
+        acting(ctx, connection, {row.unit}, WRITES)
+        _add(ctx, connection, frozen, row.unit, draft)
     return frozen
+
+
+def _add(ctx: Context, connection: Connection, frozen: Edition, unit: str, draft: Draft) -> None:
+    now, routing = ctx.store.now(connection), routing_of(draft)
+    items.add(connection, frozen, unit=unit, routing=routing, at=now, author=ctx.author, actor=ctx.actor)
 
 
 def routing_of(draft: Draft) -> dict[str, Any]:
@@ -84,16 +96,16 @@ def routing_of(draft: Draft) -> dict[str, Any]:
     }
 
 
-def submit(ctx: Context, path: Path) -> Edition:
+def submit(ctx: Context, path: Path, *, unit: str | None = None) -> Edition:
     """Read the file and store it as an item. Raises BadInput; then nothing was stored."""
-    return accept(ctx, read(path, ctx.clock.now()))
+    return accept(ctx, read(path, ctx.clock.now()), unit=unit)
 
 
-def accept(ctx: Context, draft: Draft) -> Edition:
+def accept(ctx: Context, draft: Draft, *, unit: str | None = None) -> Edition:
     """`item add`: store the draft as an item. Raises BadInput; then nothing was stored."""
     keep(ctx, draft)
     with ctx.store.write() as connection:
-        return freeze(ctx, connection, draft)
+        return freeze(ctx, connection, draft, unit=unit)
 
 
 def described(frozen: Edition, created_at: int) -> dict[str, object]:

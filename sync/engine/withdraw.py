@@ -15,11 +15,14 @@ from sqlalchemy import Connection
 from sync.clock import iso
 from sync.content import moment
 from sync.engine import outcome
+from sync.engine.approval import digest_of
 from sync.engine.context import Context
 from sync.engine.order import known_outlets
+from sync.engine.people import acting
 from sync.flow import ENDED, RE, D, R
 from sync.model import Align, BadInput, Policy
-from sync.store import copies, deliveries, items, outlets, releases
+from sync.store import copies, deliveries, items, outlets, releases, reviews
+from sync.store.people import THREE
 from sync.store.tables import Record
 
 BEFORE_COMMIT = (R.OPEN, R.READY, R.HELD)
@@ -58,6 +61,7 @@ def _plan(ctx: Context, connection: Connection, asked: Withdrawal) -> str:
         mend = "`tongfa item list` shows the items and their ids"
         raise BadInput(f"item {asked.item}", "there is no such item", mend) from None
     known_outlets(connection, asked.outlets)
+    _entitled(ctx, connection, item.unit, asked)
     release_at = moment.parse(asked.at, now, "--at") if asked.at not in (None, "now") else None
     every = deliveries.of_item(connection, asked.item)
     meant = [one for one in every if not asked.outlets or one.outlet in asked.outlets]
@@ -84,11 +88,24 @@ def _plan(ctx: Context, connection: Connection, asked: Withdrawal) -> str:
             "--outlets", "live and sandbox outlets do not mix", f"withdraw from {names} apart from the others"
         )
     release_id = secrets.token_hex(8)
+    unit, rule = reviews.ruling(connection, [frozen.item], rows)
+    parts = {
+        "action": "withdraw",
+        "item": frozen.item,
+        "revision": frozen.revision,
+        "outlets": wanted,
+        "reason": asked.reason.strip(),
+        "release_at": iso(release_at or now),
+    }
+    reviewing = {"digest": digest_of(parts), "parts": parts} if rule == THREE else {}
     row = releases.add(
         connection,
         {
             "id": release_id,
-            "unit": item.unit,
+            "unit": unit,
+            "review": rule,
+            "planner": ctx.named or "",
+            **reviewing,
             "action": "withdraw",
             "policy": Policy.ALL.value,
             "align": Align.NOT_BEFORE.value,
@@ -103,7 +120,12 @@ def _plan(ctx: Context, connection: Connection, asked: Withdrawal) -> str:
         [(frozen.item, frozen.revision)],
         at=now,
         actor=ctx.actor,
-        detail={"outlets": wanted, "release_at": iso(release_at or now), "reason": asked.reason.strip()},
+        detail={
+            "outlets": wanted,
+            "release_at": iso(release_at or now),
+            "reason": asked.reason.strip(),
+            "note": "to be reviewed afterwards by a second person" if rule == THREE else "without review",
+        },
     )
     for one in rows:
         deliveries.add(
@@ -125,6 +147,13 @@ def _plan(ctx: Context, connection: Connection, asked: Withdrawal) -> str:
     if release_at is None:
         begin(ctx, connection, row)
     return release_id
+
+
+def _entitled(ctx: Context, connection: Connection, unit: str, asked: Withdrawal) -> None:
+    """Where reviews are asked for: one publisher at once, a second person afterwards. Raises BadInput."""
+    there = {one.outlet for one in deliveries.of_item(connection, asked.item)}
+    meant = there & set(asked.outlets) if asked.outlets else there
+    acting(ctx, connection, {unit, *(outlets.get(connection, name).unit for name in meant)}, ("publisher",))
 
 
 def begin(ctx: Context, connection: Connection, row: Record) -> Record:

@@ -21,8 +21,11 @@ def add(
     routing: Mapping[str, Any],
     at: int,
     author: str,
+    actor: str | None = None,
 ) -> None:
-    """A new item with its first edition, or a further edition of an item that exists."""
+    """A new item with its first edition, or a further edition of an item that exists.
+
+    `actor`: the author with how they were identified; the author alone unless given."""
     detail = {"revision": frozen.revision, "digest": frozen.digest, "title": frozen.title}
     entry_id = journal.write(
         connection,
@@ -33,7 +36,7 @@ def add(
         act="edition_frozen",
         state=f"revision {frozen.revision}",
         item=frozen.item,
-        actor=author,
+        actor=actor or author,
         detail=detail,
     )
     if frozen.revision == 1:

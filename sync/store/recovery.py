@@ -18,6 +18,7 @@ from sync.store.outlets import LOCAL_UNIT, identity
 from sync.store.tables import Record, adoption, copy, delivery, look, recovery
 
 LOOKING, ENDED_WELL, OVERTAKEN = "looking", "ended", "overtaken"
+RESTORED, ADOPTED = "restored", "adopted"
 DELIVERY, COPY = "delivery", "copy"
 # What a look came to. Only an outlet that has no way to be asked, or a person who gave up asking, leaves it open.
 PUBLIC, COMING, HIDDEN, NOTHING = "public", "coming", "hidden", "nothing"
@@ -121,8 +122,8 @@ def note(connection: Connection, row: Record, **values: Any) -> None:
 
 def end(connection: Connection, row: Record, *, at: int, actor: str) -> None:
     """Everything was looked up. The database refuses it otherwise."""
-    counted = select(func.coalesce(look.c.found, ""), func.count()).where(look.c.recovery == row.id)
-    found = {what: number for what, number in connection.execute(counted.group_by(look.c.found))}
+    counted = select(look.c.found, func.count().label("times")).where(look.c.recovery == row.id).group_by(look.c.found)
+    found = {one.found: one.times for one in connection.execute(counted)}
     _move(connection, row, ENDED_WELL, at=at, actor=actor, detail={"found": found})
 
 

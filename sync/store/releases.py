@@ -86,9 +86,41 @@ def move(
     **values: Any,
 ) -> Record:
     """State change with its entry, in the caller's transaction. Raises flow.IllegalMove or Superseded."""
-    after = flow.step_release(R(row.state), event, standings(connection, row.id))
+    after = flow.step_release(R(row.state), event, standings(connection, row.id), approved=is_approved(row))
+    return _write(connection, row, event.value, after, at, actor, detail or {}, values)
+
+
+def tell(
+    connection: Connection,
+    row: Record,
+    act: str,
+    *,
+    at: int,
+    actor: str,
+    detail: Mapping[str, Any],
+    **values: Any,
+) -> Record:
+    """Something of a release other than its state, with its entry. Raises Superseded."""
+    return _write(connection, row, act, R(row.state), at, actor, detail, values)
+
+
+def is_approved(row: Record) -> bool:
+    """It needs no review, or has its three approvals. A withdrawal is reviewed afterwards."""
+    return bool(row.review != "three" or row.reviewed or row.action == "withdraw")
+
+
+def _write(
+    connection: Connection,
+    row: Record,
+    act: str,
+    after: R,
+    at: int,
+    actor: str,
+    detail: Mapping[str, Any],
+    values: Mapping[str, Any],
+) -> Record:
     item = connection.execute(select(release_item.c.item).where(release_item.c.release == row.id)).scalars().first()
-    entry_id = _tell(connection, row.id, row.unit, event.value, after, at, actor, detail or {}, item)
+    entry_id = _tell(connection, row.id, row.unit, act, after, at, actor, detail, item)
     changed = connection.execute(
         update(release)
         .where(release.c.id == row.id, release.c.state == row.state, release.c.entry_id == row.entry_id)
@@ -106,7 +138,9 @@ def settle(connection: Connection, release_id: str, *, at: int, actor: str, arm_
     To be called in the transaction of the moves, so that no state ever waits for a second one.
     """
     row = get(connection, release_id)
-    while (asked := flow.joint(R(row.state), standings(connection, release_id))) is not None:
+    while (
+        asked := flow.joint(R(row.state), standings(connection, release_id), approved=is_approved(row))
+    ) is not None:
         values = {"why": why or "a required outlet cannot go out"} if asked is RE.HELD else {}
         row = move(connection, row, asked, at=at, actor=actor, detail={"why": why} if why else {}, **values)
     if row.state == R.READY:
@@ -134,7 +168,7 @@ def settle(connection: Connection, release_id: str, *, at: int, actor: str, arm_
             elif one.stopped and one.state == D.PREPARED and one.duty != "discard":
                 discard = {"duty": "discard", "due_at": at, "owner": None, "epoch": one.epoch + 1}
                 deliveries.note(connection, one, **discard)
-            elif one.state == D.PREPARED and one.due_at is None and one.owner is None:
+            elif one.state == D.PREPARED and one.due_at is None and one.owner is None and is_approved(row):
                 deliveries.note(connection, one, duty="release", due_at=at)
         if flow.joint(R.COMMITTED, standings(connection, release_id)) is RE.COMPLETED:
             row = move(connection, row, RE.COMPLETED, at=at, actor=actor)

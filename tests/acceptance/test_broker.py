@@ -104,7 +104,7 @@ def test_in_trouble_around_the_instant(
 def test_rabbitmq_rings_too(tmp_path: Path, postgres: Postgres) -> None:
     """One item through: with sweepers that look once in half a minute it is the rings that bring it there."""
     with (
-        rabbitmq.running(tmp_path / "rabbit") as node,
+        rabbitmq.running() as node,
         running(tmp_path, mode=Production(postgres, lambda: node.url), outlets=OUTLETS, env=SELDOM) as installed,
     ):
         for lane, many in WORKERS.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -373,6 +374,21 @@ def test_a_death_at_any_change_leaves_one_whole_page(website: StaticBench) -> No
         assert len(own) == 2 * (number + 2)  # picture and table of each item, none left over
     assert deaths > 10
     assert {True, False} == was_new
+
+
+def test_a_death_while_moving_columns_keeps_the_identity(website: StaticBench) -> None:
+    """Between the two columns' lists the entry is in both, never in none: its id survives."""
+    _, receipt = website.publish(website.edition, website.key(), NINE)
+    moved = replace(website.corrected, metadata={**website.edition.metadata, "kind": "policy", "column": "政策文件"})
+    key = website.key()
+    (old,) = feedparser.parse((website.served / "feed.xml").read_bytes()).entries
+    rendition = website.channel().render(moved, Place(key, receipt.url, receipt))
+    website.armed(rendition, key, TEN, receipt).send(window(), CLOCK.boottime)
+    for changes in range(20):
+        with suppress(Death), dying(changes):
+            website.channel().probe(rendition, key, None, receipt)
+    (new,) = feedparser.parse((website.served / "feed.xml").read_bytes()).entries
+    assert (old.id, moved.title) == (new.id, new.title)
 
 
 def test_a_full_disk_while_moving_columns_is_mended_later(

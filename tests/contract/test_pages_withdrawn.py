@@ -221,6 +221,15 @@ def test_files_go_also_when_the_record_of_them_is_lost(site: StaticBench) -> Non
     assert sha256(PICTURE) not in {sha256(content) for content in site.content().values()}
 
 
+def test_files_go_also_when_the_page_no_longer_names_them(site: StaticBench) -> None:
+    """Somebody cut the links out of the page: the record says which files are its own."""
+    _, receipt = site.publish(site.edition, site.key(), NINE)
+    page = site.served / receipt.ref
+    page.write_text(page.read_text().replace("../assets/", "https://elsewhere.example/"))
+    site.channel().withdraw(receipt, site.key())
+    assert not [path for path in site.public_files() if path.count("/") == 2]
+
+
 def test_the_newest_lists_are_filled_up_from_the_months(website: StaticBench) -> None:
     """Of 51 entries the list shows 50; one withdrawn, the 51st is shown, even from an older month."""
     shelves = Shelves(Staging(website.served, create=True))

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -265,6 +265,25 @@ def test_a_server_that_was_restarted_is_asked_anew(url: str, lock: SessionLock, 
         assert lock.is_dead(other)
         assert lock.is_dead(before)
         assert before != lock.name
+
+
+def test_a_question_that_was_cut_off_is_asked_again(lock: SessionLock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, on a new session: looking may be repeated. The name that the old one held is gone."""
+    before, ask, cut_off = lock.name, session_lock._ask, [session_lock.Lost("now")]
+
+    def once(*given: Any) -> Any:
+        if cut_off:
+            raise cut_off.pop()
+        return ask(*given)
+
+    monkeypatch.setattr(session_lock, "_ask", once)
+    assert lock.is_dead("release-0123456789abcdef")
+    assert lock.is_dead(before)
+    assert before != lock.name
+    cut_off[:] = [session_lock.Lost("now"), session_lock.Lost("and again")]
+    with pytest.raises(BadInput, match="does not answer"):
+        lock.living()
+    assert [lock.name] == [one.name for one in lock.living()]
 
 
 def test_a_server_that_is_gone_is_told(url: str, lock: SessionLock, postgres: Postgres) -> None:

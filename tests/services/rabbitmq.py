@@ -9,10 +9,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import kombu
 
@@ -29,12 +31,11 @@ HOST = "127.0.0.1"
 class RabbitMQ:
     """One node: `url` is its address for Celery."""
 
-    def __init__(self, folder: Path) -> None:
-        """Nothing runs yet."""
-        self.folder = folder
+    def __init__(self) -> None:
+        """Nothing runs yet. The folder is not pytest's, through which its user may not pass."""
+        self.folder = Path(tempfile.mkdtemp(prefix="rabbitmq-"))
         self.port, self._between, self._mapper = free_port(), free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self.folder.mkdir(parents=True)
         self._plugins, self._config = self.folder / "enabled_plugins", self.folder / "rabbitmq.conf"
         self._plugins.write_text("[].\n")
         self._config.write_text(f"listeners.tcp.1 = {HOST}:{self.port}\nloopback_users = none\nlog.console = true\n")
@@ -87,7 +88,7 @@ class RabbitMQ:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """The node and the port mapper that it started."""
+        """The node, the port mapper that it started, and their folder."""
         assert self._process is not None
         for number, within in ((signal.SIGTERM, 20), (signal.SIGKILL, 10)):
             os.killpg(self._process.pid, number)
@@ -99,10 +100,12 @@ class RabbitMQ:
         mapper = {**os.environ, "ERL_EPMD_PORT": str(self._mapper), "ERL_EPMD_ADDRESS": HOST}
         subprocess.run(["epmd", "-kill"], env=mapper, capture_output=True, timeout=10, check=False)
         self._process = None
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def queue(self, name: str) -> tuple[int, int]:
         """How many messages wait in a queue, and how many workers listen to it."""
-        with kombu.Connection(self.url) as connection:
+        connect: Any = kombu.Connection  # type: ignore[attr-defined]
+        with connect(self.url) as connection:
             told = connection.channel().queue_declare(name, passive=True)
             return told.message_count, told.consumer_count
 
@@ -117,11 +120,11 @@ class RabbitMQ:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[RabbitMQ]:
+def running() -> Iterator[RabbitMQ]:
     """A RabbitMQ node for the time of the block."""
-    node = RabbitMQ(folder)
-    node.start()
+    node = RabbitMQ()
     try:
+        node.start()
         yield node
     finally:
         node.stop()

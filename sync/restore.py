@@ -1,0 +1,179 @@
+"""`tongfa restore`: a backup becomes an installation in an empty home or database, which first looks and sends nothing.
+
+There is no moment at which it could be started without that: with SQLite the database gets its name last,
+with the recovery already in it; with PostgreSQL rows and recovery are one transaction. A death half-way
+leaves no installation, and restoring again is safe.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from psycopg import sql
+from sqlalchemy import Connection, inspect, select
+
+from sync import archive, backup
+from sync.clock import Clock
+from sync.engine import identity, recover
+from sync.model import BadInput
+from sync.settings import Settings
+from sync.store import journal, outlets, recovery
+from sync.store.assets import Assets
+from sync.store.session import Store
+from sync.store.sqlite import Sqlite
+from sync.store.tables import SCHEMA, installation
+from sync.vault import create_key
+
+Tell = Callable[[str], None]
+NEW = "set TONGFA_HOME to a new folder (with PostgreSQL: TONGFA_DATABASE_URL to an empty database)"
+
+
+def restore(settings: Settings, path: Path, clock: Clock, actor: str, tell: Tell, *, new_key: bool) -> dict[str, Any]:
+    """Restore the backup at `path` and return its manifest. Raises BadInput; then nothing can be started."""
+    tell("checking the backup …")
+    told = archive.check(path)
+    _refuse_unfit(settings, path, told)
+    store = Store(settings.database_url)
+    _refuse_there(settings, store)
+    key = _key(settings, told, new_key=new_key)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    if key == "new":
+        create_key(settings.secret_key_path)
+    try:
+        if isinstance(store.database, Sqlite):
+            _restore_sqlite(settings, store.database.path, path, told, clock, actor, tell)
+        else:
+            _restore_postgres(settings, store, path, told, actor, tell)
+    finally:
+        store.close()
+    identity.renew(settings, told["installation"])
+    return told
+
+
+def _refuse_unfit(settings: Settings, path: Path, told: dict[str, Any]) -> None:
+    needs = "sqlite" if settings.embedded else "postgresql"
+    if told["database"] != needs:
+        mend = f"restore it into {told['database']}: TONGFA_DATABASE_URL"
+        raise BadInput(str(path), f"it is a backup of {told['database']}, and the settings name {needs}", mend)
+    if told["schema"] > SCHEMA or (needs == "postgresql" and told["schema"] != SCHEMA):
+        message = f"its database is at {told['schema']}, this version needs {SCHEMA}"
+        raise BadInput(str(path), message, f"restore it with version {told['version']}, then update")
+    free = shutil.disk_usage(_existing(settings.home)).free
+    size = sum(size for size, _ in told["parts"].values())
+    if free < size + backup.SPARE:
+        message = f"{free // 2**20} MiB are free, and {(size + backup.SPARE) // 2**20} MiB are needed"
+        raise BadInput(str(settings.home), message, "free some space, or choose another TONGFA_HOME")
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _refuse_there(settings: Settings, store: Store) -> None:
+    """Nothing that exists is ever restored over."""
+    there = identity.kept(settings) is not None
+    if isinstance(store.database, Sqlite):
+        there |= store.database.path.exists()
+    else:
+        with store.read() as connection:
+            if inspect(connection).has_table("installation"):
+                there |= connection.execute(select(installation.c.id)).first() is not None
+    if there:
+        raise BadInput(store.shown, "there is an installation already; a restore never overwrites one", NEW)
+
+
+def _key(settings: Settings, told: dict[str, Any], *, new_key: bool) -> str:
+    """Where the key comes from: it is here, or in the backup, or a new one is made if that is what is wanted."""
+    if settings.secret_key_path.exists():
+        return "here"
+    if told["with_key"]:
+        return "backup"
+    if new_key:
+        return "new"
+    message = "the backup does not hold the key that seals the outlets' secrets, and it is not here"
+    mend = "bring the key file here; if it is lost, --new-key makes one, and the secrets are given anew"
+    raise BadInput(str(settings.secret_key_path), message, mend)
+
+
+def _put_key(settings: Settings, file: Any) -> None:
+    if not settings.secret_key_path.exists():
+        settings.secret_key_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        archive.write_part(file, settings.secret_key_path)
+
+
+def _restore_sqlite(
+    settings: Settings, final: Path, path: Path, told: dict[str, Any], clock: Clock, actor: str, tell: Tell
+) -> None:
+    made = final.with_name(f"{final.name}.restoring")
+    assets = Assets(settings.home / "assets")
+    for stale in (made, *(made.with_name(f"{made.name}-{ending}") for ending in ("wal", "shm"))):
+        stale.unlink(missing_ok=True)
+    tell("restoring the database and its files …")
+    for name, file in archive.parts(path, told):
+        if name == backup.DATABASE:
+            archive.write_part(file, made)
+        elif name.startswith(backup.ASSETS):
+            assets.put(file.read())
+        elif name == backup.KEY:
+            _put_key(settings, file)
+    copied = Store(f"sqlite:///{made}")
+    try:
+        copied.migrate()
+        if (said := copied.examine()) != "ok":
+            raise BadInput(str(path), f"its database is {said}", archive.MEND)
+        with copied.write() as connection:
+            _begin(connection, told, max(clock.now(), copied.now(connection)), actor)
+    finally:
+        copied.close()  # the last connection brings the write-ahead log home
+    for ending in ("-wal", "-shm"):
+        made.with_name(made.name + ending).unlink(missing_ok=True)
+    made.with_suffix(".gate").unlink(missing_ok=True)
+    _on_disk(made)
+    made.rename(final)  # from here on there is an installation
+    archive.sync_folder(final.parent)
+
+
+def _restore_postgres(
+    settings: Settings, store: Store, path: Path, told: dict[str, Any], actor: str, tell: Tell
+) -> None:
+    store.migrate()
+    with store.database.migrating() as connection:
+        if connection.execute(select(installation.c.id)).first() is not None:
+            raise BadInput(store.shown, "there is an installation already; a restore never overwrites one", NEW)
+        cursor = connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
+        for name, file in archive.parts(path, told):
+            if name == backup.KEY:
+                _put_key(settings, file)
+            if not name.startswith(backup.TABLES):
+                continue
+            table = name.removeprefix(backup.TABLES)
+            tell(f"restoring {table} …")
+            asked = sql.SQL("COPY {} ({}) FROM STDIN").format(
+                sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, told["columns"][table]))
+            )
+            with cursor.copy(asked) as rows:
+                while chunk := file.read(archive.CHUNK):
+                    rows.write(chunk)
+        _begin(connection, told, store.now(connection), actor)
+
+
+def _begin(connection: Connection, told: dict[str, Any], at: int, actor: str) -> None:
+    known, entries = outlets.identity(connection), journal.size(connection)
+    if (known, entries) != (told["installation"], told["entries"]):
+        raise BadInput("restore", "the database is not what its manifest says", archive.MEND)
+    about = {"taken_at": told["taken_at"], "entries": entries}
+    recover.begin(connection, recovery.RESTORED, about, at=at, actor=actor)
+
+
+def _on_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
