@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.."
 
 lock=requirements/development.txt
 stamp=.venv/.tongfa-setup
+policy=/usr/sbin/policy-rc.d
 # The lock was resolved for 3.11, so that comes first; newer ones work.
 interpreters=${PYTHON:-python3.11 python3.12 python3.13 python3.14 python3}
 
@@ -54,6 +55,8 @@ missing_packages() {
     command -v redis-server >/dev/null || printf ' redis-server'
     command -v qpdf >/dev/null || printf ' qpdf'
     has_postgres || printf ' postgresql'
+    [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || printf ' rabbitmq-server'
+    command -v ip >/dev/null || printf ' iproute2'
 }
 
 install_packages() {
@@ -76,6 +79,12 @@ install_packages() {
             sed -i 's/^#\? *create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
             ;;
     esac
+    # The programs of servers are wanted, and no server of this machine: Debian asks here before it starts one.
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
     # shellcheck disable=SC2086  # a list of names
     apt-get install -y -qq --no-install-recommends $missing
 }

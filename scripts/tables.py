@@ -46,11 +46,17 @@ def joint() -> str:
 
 def outlet_kinds() -> str:
     """What each kind of outlet can do and is told."""
-    rows = ["| kind | reveal | found again by | lands within | settings (secrets*) |", "|---|---|---|---|---|"]
+    rows = [
+        "| kind | reveal | found again by | lands within | corrects | withdraws | settings (secrets*) |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name in kinds():
         can = kind(name).can
         told = ", ".join(f"`{one.name}`" + "*" * one.secret for one in can.settings)
-        rows.append(f"| `{name}` | {can.reveal} | {can.probe} | {can.lands_within:g} s | {told} |")
+        undo = "yes" if can.withdraw else "no"
+        rows.append(
+            f"| `{name}` | {can.reveal} | {can.probe} | {can.lands_within:g} s | {can.correct} | {undo} | {told} |"
+        )
     return "\n".join(rows)
 
 

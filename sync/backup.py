@@ -2,8 +2,7 @@
 
 SQLite is copied by its own backup interface in one step: one snapshot, and no writer waits. PostgreSQL is
 copied table by table with COPY inside one REPEATABLE READ transaction, not with `pg_dump`: no client
-program of a fitting version is needed on this host, the file is checked like any other, and on the
-way back every row passes the database's own guards.
+program of a fitting version is needed on this host, and the file is checked like any other.
 
 Not in it: the key that seals the outlets' secrets, unless asked for; what websites and gazettes serve, which
 is the outlets' own; the sandboxes.

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, func, select
 
 from sync.clock import SECOND
 from sync.engine.context import Context
-from sync.engine.evidence import kernel_clock
+from sync.engine.evidence import clock_offset, kernel_clock
 from sync.engine.verify import counted
 from sync.store import copies, journal, outlets
 from sync.store.tables import SCHEMA, delivery, release
@@ -51,8 +51,9 @@ class Figures:
             )
         with ctx.store.read() as connection:
             now = ctx.store.now(connection)
+            offset, _ = clock_offset(ctx, connection)
             yield GaugeMetricFamily(
-                "tongfa_clock_offset_seconds", "database clock minus host clock", value=(now - ctx.clock.now()) / SECOND
+                "tongfa_clock_offset_seconds", "database clock minus host clock", value=offset / SECOND
             )
             yield from self._states(connection)
             yield self._due(connection, now)

@@ -53,17 +53,17 @@ class Address:
         port = f":{self._given['port']}" if "port" in self._given else ""
         self.shown = f"postgresql://{user}{self._given.get('host', '')}{port}/{self.database}"
 
-    def connect(self, who: str, **session: int) -> psycopg.Connection[Any]:
+    def connect(self, who: str, *, autocommit: bool = False, **session: int) -> psycopg.Connection[Any]:
         """A new connection; `who` is what the server's lists call it, `session` its settings there.
 
         Raises BadInput when the server cannot be reached, lets nobody in, or cannot be used.
         """
         conninfo = self._conninfo(who, session)
         try:
-            connection = psycopg.connect(conninfo)
-        except psycopg.OperationalError as error:
+            connection = psycopg.connect(conninfo, autocommit=autocommit)
+            problem = _unfit(connection)
+        except psycopg.Error as error:
             raise self._refused(error) from error
-        problem = _unfit(connection)
         if problem is not None:
             connection.close()
             raise BadInput(self.shown, *problem)
@@ -104,7 +104,7 @@ class Address:
             **{**ours, **self._given, "options": f"{options} {self._given.get('options', '')}".strip()}
         )
 
-    def _refused(self, error: psycopg.OperationalError) -> BadInput:
+    def _refused(self, error: psycopg.Error) -> BadInput:
         """Why nobody was let in, by what the server does and asks for; its words are only shown."""
         match PGconn.ping(make_conninfo(**{**self._given, "connect_timeout": CONNECT}).encode()):
             case Ping.NO_RESPONSE:

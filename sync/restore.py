@@ -29,6 +29,7 @@ from sync.store.tables import SCHEMA, installation
 from sync.vault import create_key
 
 Tell = Callable[[str], None]
+MODES = {"O": "", "A": "ALWAYS", "R": "REPLICA"}  # in which a trigger fires, by PostgreSQL's letters
 NEW = "set TONGFA_HOME to a new folder (with PostgreSQL: TONGFA_DATABASE_URL to an empty database)"
 
 
@@ -38,12 +39,12 @@ def restore(settings: Settings, path: Path, clock: Clock, actor: str, tell: Tell
     told = archive.check(path)
     _refuse_unfit(settings, path, told)
     store = Store(settings.database_url)
-    _refuse_there(settings, store)
-    key = _key(settings, told, new_key=new_key)
-    settings.home.mkdir(parents=True, exist_ok=True)
-    if key == "new":
-        create_key(settings.secret_key_path)
     try:
+        _refuse_there(settings, store)
+        key = _key(settings, told, new_key=new_key)
+        settings.home.mkdir(parents=True, exist_ok=True)
+        if key == "new":
+            create_key(settings.secret_key_path)
         if isinstance(store.database, Sqlite):
             _restore_sqlite(settings, store.database.path, path, told, clock, actor, tell)
         else:
@@ -147,6 +148,10 @@ def _restore_postgres(
         if connection.execute(select(installation.c.id)).first() is not None:
             raise BadInput(store.shown, "there is an installation already; a restore never overwrites one", NEW)
         cursor = connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
+        # The guards judge steps, and rows come back in the state they had reached; keys and references are checked.
+        stepwise = _guards(connection)
+        for table, guard, _ in stepwise:
+            cursor.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER {}").format(*map(sql.Identifier, (table, guard))))
         for name, file in archive.parts(path, told):
             if name == backup.KEY:
                 _put_key(settings, file)
@@ -160,7 +165,16 @@ def _restore_postgres(
             with cursor.copy(asked) as rows:
                 while chunk := file.read(archive.CHUNK):
                     rows.write(chunk)
+        for table, guard, mode in stepwise:
+            how = sql.SQL("ALTER TABLE {} ENABLE " + MODES[mode] + " TRIGGER {}")
+            cursor.execute(how.format(*map(sql.Identifier, (table, guard))))
         _begin(connection, told, store.now(connection), actor)
+
+
+def _guards(connection: Connection) -> list[tuple[str, str, str]]:
+    """Table, name and mode of every trigger that is no reference's own."""
+    asked = "SELECT tgrelid::regclass::text, tgname, tgenabled::text FROM pg_trigger WHERE NOT tgisinternal"
+    return [(row[0], row[1], row[2]) for row in connection.exec_driver_sql(asked)]
 
 
 def _begin(connection: Connection, told: dict[str, Any], at: int, actor: str) -> None:

@@ -20,7 +20,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
@@ -33,6 +33,9 @@ from sync.postgres import Address
 PROOF = 0.15  # seconds that the last look before an instant may take
 ANSWER = 5.0  # seconds for everything else
 UNKNOWN_TABLE = "42P01"
+ENDING = (b"FATAL", b"PANIC")
+
+Row: TypeAlias = tuple[str | None, ...]
 
 # The number of a name: its digits, as PostgreSQL reads them.
 NUMBER = "('x' || right(name, 16))::bit(64)::bigint"
@@ -91,6 +94,7 @@ class SessionLock:
         self._address, self._lane, self._clock = Address(url), lane, clock or SystemClock()
         self._guard = threading.Lock()  # one question at a time
         self._session: _Session | None = None
+        self._wanted = False  # a name was asked for: with a new session comes a new one, or nobody would know us
         self._over: set[str] = set()  # names this process had; needs no guard
         itself = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _leave_parent(itself))
@@ -107,10 +111,10 @@ class SessionLock:
                 return held.name
             self._guard.acquire()
         try:
+            self._wanted = True
             session = self._current()
             if session.name is None:
-                with self._dropped_when_lost():
-                    session.name = self._take(session)
+                session.name = self._take(session)
             return session.name
         finally:
             self._guard.release()
@@ -118,6 +122,7 @@ class SessionLock:
     def release(self) -> None:
         """Give the lock up at a clean end, after the last write of a row. Without a lock: nothing."""
         with self._guard:
+            self._wanted = False
             session = self._session
             if session is None or session.pid != os.getpid():
                 return
@@ -146,12 +151,7 @@ class SessionLock:
 
         In a database that was never set up: nobody.
         """
-        try:
-            rows = self._look(LIVING, [lane])
-        except Refused as refused:
-            if refused.code == UNKNOWN_TABLE:
-                return []
-            raise BadInput(self._address.shown, str(refused), "`tongfa setup` mends the database") from refused
+        rows = self._look(LIVING, [lane], without_table=())
         return [
             Holder(str(name), int(pid or 0), str(host), str(lane_), int(at or 0)) for name, pid, host, lane_, at in rows
         ]
@@ -175,16 +175,25 @@ class SessionLock:
         finally:
             self._guard.release()
 
-    def _look(self, statement: str, given: Sequence[str | None]) -> list[tuple[str | None, ...]]:
-        """Asked again, once, on a new session when the first was lost: looking may be repeated."""
+    def _look(
+        self, statement: str, given: Sequence[str | None], without_table: Sequence[Row] | None = None
+    ) -> Sequence[Row]:
+        """Asked again, once, on a new session when the first was lost: looking may be repeated.
+
+        `without_table`: the answer in a database that was never set up.
+        """
         with self._guard:
-            with suppress(Lost), self._dropped_when_lost():
-                return _ask(self._current(), statement, given, ANSWER)
             try:
+                with suppress(Lost), self._dropped_when_lost():
+                    return _ask(self._current(), statement, given, ANSWER)
                 with self._dropped_when_lost():
                     return _ask(self._current(), statement, given, ANSWER)
-            except Lost as error:
-                raise _unanswered(self._address) from error
+            except Lost as lost:
+                raise _unanswered(self._address) from lost
+            except Refused as refused:
+                if refused.code == UNKNOWN_TABLE and without_table is not None:
+                    return without_table
+                raise _refused(self._address, refused) from refused
 
     def _current(self) -> _Session:
         """This process's session, known to have been alive a moment ago; a new one if there is none."""
@@ -192,9 +201,9 @@ class SessionLock:
         if session is not None and (session.name in self._over or _has_ended(session)):
             self._drop()
         if self._session is None:
-            connection = self._address.connect(f"tongfa {self._lane}")
-            connection.autocommit = True
-            self._session = _Session(os.getpid(), connection)
+            self._session = _Session(os.getpid(), self._address.connect(f"tongfa {self._lane}", autocommit=True))
+            if self._wanted:
+                self._session.name = self._take(self._session)
         return self._session
 
     def _take(self, session: _Session) -> str:
@@ -209,8 +218,9 @@ class SessionLock:
             _ask(session, REGISTER, about, ANSWER)
         except Refused as refused:
             self._drop()
-            raise BadInput(self._address.shown, str(refused), "`tongfa setup` mends the database") from refused
+            raise _refused(self._address, refused) from refused
         except Lost as lost:
+            self._drop()
             raise _unanswered(self._address) from lost
         return name
 
@@ -238,6 +248,7 @@ class SessionLock:
         """
         self._guard = threading.Lock()  # the parent's may have been held by a thread that is not here
         self._over = set()  # of the parent: it is asked like anybody else
+        self._wanted = False
         session, self._session = self._session, None
         if session is not None:
             os.close(session.connection.pgconn.socket)
@@ -259,18 +270,22 @@ def _unanswered(address: Address) -> BadInput:
     return BadInput(address.shown, "the database server does not answer", "look whether it runs, then try again")
 
 
+def _refused(address: Address, refused: Refused) -> BadInput:
+    return BadInput(address.shown, str(refused), "`tongfa setup` mends what is missing; the server's log tells more")
+
+
 def _has_ended(session: _Session) -> bool:
     """What the server said unasked: in the rule its end. Costs no question."""
     pgconn = session.connection.pgconn
     try:
         while pgconn.status == ConnStatus.OK and _wait(pgconn.socket, select.POLLIN, 0.0):
             pgconn.consume_input()
-    except psycopg.OperationalError:
+    except psycopg.Error:
         return True
     return pgconn.status != ConnStatus.OK
 
 
-def _ask(session: _Session, statement: str, given: Sequence[str | None], within: float) -> list[tuple[str | None, ...]]:
+def _ask(session: _Session, statement: str, given: Sequence[str | None], within: float) -> list[Row]:
     """One round trip in a transaction of its own; rows as text. Raises Lost or Refused.
 
     After Lost the session must be dropped: a late answer would be taken for the next one's.
@@ -289,11 +304,13 @@ def _ask(session: _Session, statement: str, given: Sequence[str | None], within:
             if following is None:
                 break
             result = following
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
         raise Lost(str(error)) from error
     if result is None or pgconn.status != ConnStatus.OK:
         raise Lost("the session ended")
     if result.status == ExecStatus.FATAL_ERROR:
+        if result.error_field(DiagnosticField.SEVERITY_NONLOCALIZED) in ENDING:  # the end comes right behind it
+            raise Lost("the server ended the session")
         code = result.error_field(DiagnosticField.SQLSTATE) or b""
         words = result.error_field(DiagnosticField.MESSAGE_PRIMARY) or b""
         raise Refused(code.decode(), words.decode(errors="replace"))

@@ -29,6 +29,7 @@ PREPARE_AGAIN = (1, 5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000, 50_400, 72_00
 # After the commit the public is waiting: hard at first, then as patient as above.
 RELEASE_AGAIN = (0.2, 1, 5, 15, 30, 60, 120, 300, 600, 1_800, 7_200)
 MOST_TRIES = 12
+DOUBT_LIMIT = 6 * 3600 * SECOND  # what no look settled for so long needs a person; shown to one long before
 POLL_LIMIT = 72 * 3600 * SECOND  # a queued job nobody heard of for so long needs a person
 
 
@@ -110,6 +111,8 @@ def judge_probe(state: D, found: object, facts: Facts) -> Verdict:
         case (D.RELEASING, Rejected()):
             # Of what was sent the outlet has not spoken; it may be the question that it refuses. Called failed,
             # a person would retry it, and might publish it twice.
+            return Verdict(E.IN_DOUBT, None, why=why)
+        case (D.RELEASING, BaseException()) if facts.since is not None and facts.now - facts.since > DOUBT_LIMIT:
             return Verdict(E.IN_DOUBT, None, why=why)
         case (_, BaseException()):
             return Verdict(None, _not_before(found, facts.now + 5 * SECOND), facts.quarantine_until, why)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sync.cli.output import Json, wired
+from sync.cli.output import As, Json, wired
 from sync.cli.publish import (
     Again,
     Aligning,
@@ -46,12 +46,13 @@ def correct(
     wait: Wait = None,
     again: Again = False,
     request_id: RequestId = None,
+    as_: As = None,
     json: Json = False,
 ) -> None:
     """Put a corrected text in the place of what is public, everywhere at one instant. 更正。"""
     refuse_empty(("--outlets", outlets_), ("--group", group), ("--request-id", request_id))
     get_ready()
-    ctx = wired()
+    ctx = wired(as_=as_)
     order = Order((file,), names_of(outlets_), group, at, policy, align, again, request_id, corrects=item)
     release_id = planned_before(ctx, order)
     if release_id is None:
@@ -67,11 +68,12 @@ def withdraw(
     at: At = None,
     wait: Wait = None,
     request_id: RequestId = None,
+    as_: As = None,
     json: Json = False,
 ) -> None:
     """Remove an item everywhere, each outlet as soon as it can be reached; not out yet, it is cancelled. 撤回。"""
     refuse_empty(("--outlets", outlets_), ("--request-id", request_id))
-    ctx = wired()
+    ctx = wired(as_=as_)
     need_workers(ctx, ("prepare",))
     release_id = plan_withdrawal(ctx, Withdrawal(item, reason, names_of(outlets_), at, request_id))
     follow(ctx, release_id, wait, json, withdrawing=True)

@@ -13,7 +13,22 @@ from typing import Annotated, NoReturn
 import typer
 from typer.main import get_command
 
-from sync.cli import amend, backup, channels, deliveries, items, log, metrics, outlets, preview, publish, releases, run
+from sync.cli import (
+    amend,
+    backup,
+    channels,
+    deliveries,
+    items,
+    log,
+    metrics,
+    outlets,
+    people,
+    preview,
+    publish,
+    releases,
+    review,
+    run,
+)
 from sync.cli.errors import EXPECTED, INTERRUPTED, Internal, fail, refusal
 from sync.cli.output import say, word
 from sync.model import BadInput
@@ -30,7 +45,22 @@ app = typer.Typer(
     epilog="Exit codes: 0 done · 1 internal error · 2 wrong input or set-up · 3 held, nothing public · "
     "4 public, but not everywhere or not verified · 6 still waiting, nothing public · 7 findings.",
 )
-for part in (run, outlets, channels, items, preview, publish, amend, releases, deliveries, log, backup, metrics):
+for part in (
+    run,
+    outlets,
+    channels,
+    items,
+    preview,
+    publish,
+    amend,
+    review,
+    releases,
+    deliveries,
+    log,
+    people,
+    backup,
+    metrics,
+):
     part.register(app)
 
 

@@ -8,7 +8,7 @@ import typer
 
 from sync.bootstrap import kinds
 from sync.cli.given import capabilities
-from sync.cli.output import Json, document, group, help_word, say, show_pairs, show_table, tick
+from sync.cli.output import Json, document, group, help_word, say, show_pairs, show_table, tick, word
 from sync.contract import Capabilities
 
 channel = group("渠道 kinds of outlets")
@@ -43,7 +43,8 @@ def show(
     if json:
         document(_described(name, can))
         return
-    show_pairs({"kind": name, "reveal": can.reveal, "probe": can.probe})
+    undo = word("yes") if can.withdraw else word("no")
+    show_pairs({"kind": name, "reveal": can.reveal, "probe": can.probe, "corrects": can.correct, "withdraws": undo})
     for limit, value in can.limits.items():
         show_pairs({"limit": f"{limit} {value}"})
     say("")
@@ -68,6 +69,8 @@ def _described(name: str, can: Capabilities) -> dict[str, Any]:
         "lands_within_s": can.lands_within,
         "fresh_for_s": can.fresh_for,
         "address_known": can.address,
+        "correct": can.correct.value,
+        "withdraw": can.withdraw,
         "settings": [
             {
                 "name": one.name,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sync.cli.lookup import found
-from sync.cli.output import Json, Limit, document, group, say, show_list, show_pairs, state_word, when, wired
+from sync.cli.output import As, Json, Limit, document, group, say, show_list, show_pairs, state_word, when, wired
 from sync.clock import iso
 from sync.engine import control, report
 from sync.engine.context import Context
@@ -63,17 +63,17 @@ def show(delivery_id: Id, json: Json = False) -> None:
 
 
 @delivery.command("retry")
-def retry(delivery_id: Id, json: Json = False) -> None:
+def retry(delivery_id: Id, as_: As = None, json: Json = False) -> None:
     """Try a failed delivery again."""
-    ctx = wired()
+    ctx = wired(as_=as_)
     control.retry(ctx, delivery_id)
     _show(ctx, delivery_id, json)
 
 
 @delivery.command("drop")
-def drop(delivery_id: Id, json: Json = False) -> None:
+def drop(delivery_id: Id, as_: As = None, json: Json = False) -> None:
     """Give a failed delivery up."""
-    ctx = wired()
+    ctx = wired(as_=as_)
     control.drop(ctx, delivery_id)
     _show(ctx, delivery_id, json)
 
@@ -83,10 +83,11 @@ def settle(
     delivery_id: Id,
     what: Annotated[Found, typer.Option("--found", help="what the outlet shows")],
     url: Annotated[str | None, typer.Option(metavar="URL", help="where it is public")] = None,
+    as_: As = None,
     json: Json = False,
 ) -> None:
     """Say what you found at the outlet of an unresolved delivery."""
-    ctx = wired()
+    ctx = wired(as_=as_)
     control.settle(ctx, delivery_id, what.value, url)
     _show(ctx, delivery_id, json)
 

@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 
 from sync.cli.lookup import found
-from sync.cli.output import Json, Limit, document, group, labelled, out, say, show_list, show_pairs, when, wired, word
+from sync.cli.output import (
+    As,
+    Json,
+    Limit,
+    document,
+    group,
+    labelled,
+    out,
+    say,
+    show_list,
+    show_pairs,
+    when,
+    wired,
+    word,
+)
 from sync.clock import iso
 from sync.content.source import ENDINGS, get_ready, read
 from sync.engine.submit import accept, described
@@ -24,15 +38,17 @@ def register(app: typer.Typer) -> None:
 @item.command("add")
 def add(
     file: Annotated[Path, typer.Argument(metavar="FILE", help=f"a file: {', '.join(ENDINGS)}")],
+    unit: Annotated[str | None, typer.Option(metavar="UNIT", help="whose item it is")] = None,
+    as_: As = None,
     json: Json = False,
 ) -> None:
     """Read a file, and keep it as an item. The same content again is the same item.
 
     Markdown or HTML with front matter, a Word document, or IPTC ninjs."""
     get_ready()
-    ctx = wired()
+    ctx = wired(as_=as_)
     draft = read(file, ctx.clock.now())
-    frozen = accept(ctx, draft)
+    frozen = accept(ctx, draft, unit=unit)
     if json:
         notes = [{"where": note.where, "message": note.message, "fatal": note.fatal} for note in draft.notes]
         document({**described(frozen, ctx.clock.now()), "problems": notes})

@@ -10,11 +10,13 @@ import typer
 from sync.bootstrap import create_home, kinds
 from sync.cli.given import capabilities, need_all, secrets_given, settings_given
 from sync.cli.lookup import named_outlet
-from sync.cli.output import Json, document, group, say, settings, show_table, state_word, tell, tick, wired, word
+from sync.cli.output import As, Json, document, group, say, settings, show_table, state_word, tell, tick, wired, word
 from sync.clock import SystemClock
 from sync.contract import OutletError
 from sync.engine import control
+from sync.engine.approval import outlet_changed
 from sync.engine.context import Context
+from sync.engine.people import home_unit
 from sync.model import BadInput
 from sync.store import outlets
 from sync.store.tables import Record
@@ -52,6 +54,8 @@ def add(
     private_network: Annotated[
         bool, typer.Option("--private-network", help="its addresses may be intranet or http")
     ] = False,
+    unit: Annotated[str | None, typer.Option(metavar="UNIT", help="whose outlet it is")] = None,
+    as_: As = None,
     json: Json = False,
 ) -> None:
     """Add an outlet; it is a sandbox until marked live."""
@@ -62,7 +66,7 @@ def add(
     if live:
         need_all(can, kind_, given, secrets)
     create_home(settings(), SystemClock())
-    ctx = wired()
+    ctx = wired(as_=as_)
     vault = Vault.at(ctx.settings.secret_key_path)
     with ctx.store.write() as connection:
         there = next((row for row in outlets.every(connection, retired=True) if row.name == name), None)
@@ -74,7 +78,7 @@ def add(
             raise BadInput(f"outlet {name}", "there is one of this name already", mend)
         values = {
             "name": name,
-            "unit": outlets.LOCAL_UNIT,
+            "unit": home_unit(ctx, connection, unit),
             "kind": kind_,
             "settings": given,
             "secrets": {key: vault.seal(name, key, text) for key, text in secrets.items()},
@@ -146,10 +150,11 @@ def set_values(
     private_network: Annotated[
         bool | None, typer.Option("--private-network/--public-network", help="which addresses it may have")
     ] = None,
+    as_: As = None,
     json: Json = False,
 ) -> None:
-    """Change an outlet. A new address, account or live mark makes what is prepared there stale."""
-    ctx = wired()
+    """Change an outlet. A new address, account or live mark makes what is prepared there stale, and voids approvals."""
+    ctx = wired(as_=as_)
     row = _row(ctx, name)
     can = capabilities(row.kind)
     vault = Vault.at(ctx.settings.secret_key_path)
@@ -170,6 +175,7 @@ def set_values(
         need_all(can, row.kind, changed.get("settings", row.settings), changed.get("secrets", row.secrets))
     with ctx.store.write() as connection:
         outlets.change(connection, row, "changed", at=ctx.store.now(connection), actor=ctx.actor, **changed)
+        outlet_changed(ctx, connection, name)
     _show(ctx, name, json)
 
 

@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import re
+import socket
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -20,10 +21,12 @@ from rich.text import Text
 from sync.bootstrap import context
 from sync.cli.words import ENGLISH, LABELS, STATES
 from sync.engine.context import Context
+from sync.engine.people import acting_as
 from sync.model import BadInput
 from sync.settings import Settings, read_settings
 
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
+As = Annotated[str | None, typer.Option("--as", metavar="USER", help="who does this; the log names them")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="how many at most")]
 
 UNBOUNDED = 1_000  # columns, where nobody's screen is the limit: one line stays one line
@@ -58,9 +61,14 @@ def settings() -> Settings:
     return read_settings()
 
 
-def wired(role: str = "command") -> Context:
-    """This command's context; entries name the person who ran it."""
-    return context(settings(), role, person=acting_person())
+def wired(role: str = "command", as_: str | None = None) -> Context:
+    """This command's context; entries name the person who ran it, or the one they named with --as. Raises BadInput."""
+    made = context(settings(), role, person=acting_person())
+    if as_ is None:
+        return made
+    user = acting_person().removeprefix("cli:")
+    how = f"--as on the command line of OS user {user} on host {socket.gethostname()}, not signed in"
+    return acting_as(made, as_, how)
 
 
 def acting_person() -> str:

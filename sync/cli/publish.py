@@ -11,6 +11,7 @@ from rich.live import Live
 
 from sync.cli.lookup import found
 from sync.cli.output import (
+    As,
     Json,
     document,
     err,
@@ -75,12 +76,13 @@ def publish(
     wait: Wait = None,
     again: Again = False,
     request_id: RequestId = None,
+    as_: As = None,
     json: Json = False,
 ) -> None:
     """Publish once: every outlet, one instant. 一次发布，处处同时。"""
     refuse_empty(("--outlets", outlets_), ("--group", group), ("--request-id", request_id))
     get_ready()
-    ctx = wired()
+    ctx = wired(as_=as_)
     order = Order(tuple(sources), names_of(outlets_), group, at, policy, align, again, request_id)
     release_id = planned_before(ctx, order)
     if release_id is None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sync.cli.output import Json, Limit, group, show_list, state_word, tell, when, wired
+from sync.cli.output import As, Json, Limit, group, show_list, state_word, tell, when, wired
 from sync.cli.publish import Wait, follow, need_workers
 from sync.clock import iso
 from sync.engine import control
@@ -60,25 +60,25 @@ def show(release_id: Id, wait: Wait = None, json: Json = False) -> None:
 
 
 @release.command("hold")
-def hold(release_id: Id, json: Json = False) -> None:
+def hold(release_id: Id, as_: As = None, json: Json = False) -> None:
     """Stop it before its commit; nothing is public then."""
-    ctx = wired()
+    ctx = wired(as_=as_)
     control.hold(ctx, release_id)
     follow(ctx, release_id, None, json)
 
 
 @release.command("resume")
-def resume(release_id: Id, wait: Wait = None, json: Json = False) -> None:
+def resume(release_id: Id, wait: Wait = None, as_: As = None, json: Json = False) -> None:
     """Let a held release go on; what failed is tried again."""
-    ctx = wired()
+    ctx = wired(as_=as_)
     need_workers(ctx)
     control.resume(ctx, release_id)
     follow(ctx, release_id, wait, json)
 
 
 @release.command("cancel")
-def cancel(release_id: Id, json: Json = False) -> None:
+def cancel(release_id: Id, as_: As = None, json: Json = False) -> None:
     """End it before its commit; hidden drafts are removed."""
-    ctx = wired()
+    ctx = wired(as_=as_)
     control.cancel(ctx, release_id)
     follow(ctx, release_id, None, json)

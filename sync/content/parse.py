@@ -13,9 +13,13 @@ from html import unescape
 from typing import Any, Protocol
 
 from sync.confine import Answer, Ask
-from sync.content import docx, fields, front, markdown, markup, ninjs
+from sync.content import fields, front, markdown, markup
+from sync.content.docx import TITLE_MEND as WORD_TITLE_MEND
+from sync.content.docx import read as read_word
 from sync.content.folder import Listed
 from sync.content.inline import UNPRINTABLE, plain
+from sync.content.ninjs import TITLE_MEND as NEWS_TITLE_MEND
+from sync.content.ninjs import read as read_news
 from sync.content.refusal import each_of
 from sync.model import BadInput
 
@@ -159,16 +163,16 @@ def _hypertext(content: bytes, where: str, now: int, files: Beside) -> Written:
 
 
 def _word(content: bytes, where: str, now: int, files: Beside) -> Written:
-    document = docx.read(content, where, files.embed)
+    document = read_word(content, where, files.embed)
     found = fields.read(document.front, where, now)
     found.refusals += document.refusals
-    return Written(found, document.html, notes=document.notes, title_mend=docx.TITLE_MEND)
+    return Written(found, document.html, notes=document.notes, title_mend=WORD_TITLE_MEND)
 
 
 def _ninjs(content: bytes, where: str, now: int, files: Beside) -> Written:
-    story = ninjs.read(_text(content, where), where)
+    story = read_news(_text(content, where), where)
     found = fields.read(story.front, where, now)
-    return Written(found, story.html, lambda line: story.line, story.notes, ninjs.TITLE_MEND)
+    return Written(found, story.html, lambda line: story.line, story.notes, NEWS_TITLE_MEND)
 
 
 # Which files an item may be written in.

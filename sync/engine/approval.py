@@ -96,12 +96,15 @@ def ask(ctx: Context, connection: Connection, joined: Record) -> None:
             detail = {"why": f"{row.outlet} was changed after it was prepared"}
             deliveries.move(connection, row, E.STALE, at=now, actor=ctx.actor, detail=detail, **again)
             stale = True
-    coming = [row for row in rows if row.state in (D.PLANNED, D.RENDERED)]
-    if stale or any(row.rendition is None for row in rows) or any(_is_changed(connection, row) for row in coming):
+        elif row.state == D.RENDERED and _is_changed(connection, row):
+            if row.duty is None:
+                deliveries.note(connection, row, duty="prepare", due_at=now, problems=[])
+            stale = True
+    if stale or any(row.rendition is None for row in rows):
         return  # whoever renders that asks
     parts = parts_of(connection, joined, rows)
     digest = digest_of(parts)
-    detail = {"round": joined.round, "digest": digest, "parts": parts}
+    detail: dict[str, Any] = {"round": joined.round, "digest": digest, "parts": parts}
     releases.tell(connection, joined, ASKED, at=now, actor=ctx.actor, detail=detail, digest=digest, parts=parts)
 
 
@@ -163,7 +166,7 @@ def void(ctx: Context, connection: Connection, joined: Record, changed: Sequence
     values: dict[str, Any] = {"round": joined.round + 1, "digest": None, "parts": None, "reviewed": False}
     if joined.release_at is None:
         values["overdue_at"] = None
-    told = {"at": ctx.store.now(connection), "actor": ctx.actor, "detail": detail}
+    told: dict[str, Any] = {"at": ctx.store.now(connection), "actor": ctx.actor, "detail": detail}
     if joined.state == R.READY:  # in one step: what is ready is approved
         detail["event"] = VOIDED
         joined = releases.move(connection, joined, RE.UNREADIED, **told, **values)
@@ -176,7 +179,6 @@ def outlet_changed(ctx: Context, connection: Connection, name: str) -> None:
 
     In the transaction of that change, so that nothing is sent meanwhile.
     """
-    now = ctx.store.now(connection)
     for joined in reviews.bound_to(connection, name):
         rows = [row for row in deliveries.of_release(connection, joined.id) if row.outlet == name]
         stale = [row for row in rows if row.state in UNSENT and _is_changed(connection, row)]
@@ -184,10 +186,6 @@ def outlet_changed(ctx: Context, connection: Connection, name: str) -> None:
             continue
         changed = [{"outlet": name, "item": row.item, "part": "settings, account or live mark"} for row in stale]
         void(ctx, connection, joined, changed)
-        for row in stale:
-            again: dict[str, Any] = {"duty": "prepare", "due_at": now, "problems": []}
-            if row.state == D.RENDERED and row.owner is None:
-                deliveries.note(connection, row, **again)
         ask(ctx, connection, releases.get(connection, joined.id))
         outcome.settle(ctx, connection, joined.id)
 
@@ -207,7 +205,7 @@ def _is_changed(connection: Connection, row: Record) -> bool:
 
 def _differences(row: Record, made: Rendition, generation: int) -> list[dict[str, Any]]:
     """What of a delivery is not as it was rendered before; all of it, the first time."""
-    where = {"outlet": row.outlet, "item": row.item}
+    where: dict[str, Any] = {"outlet": row.outlet, "item": row.item}
     if row.rendition is None:
         return [{**where, "part": "outlet set"}]
     before = rendition(row)

@@ -18,7 +18,7 @@ from sync.clock import MILLISECOND, SECOND, iso
 from sync.contract import TryLater
 from sync.engine import approval, outcome
 from sync.engine.context import Context
-from sync.engine.evidence import clock_evidence
+from sync.engine.evidence import clock_evidence, clock_offset, differ
 from sync.engine.identity import barred, put_off
 from sync.flow import RE, D, E, R
 from sync.model import Problem
@@ -148,7 +148,7 @@ class Claim:
                 public |= joined.live and not outlet.private_network
                 if outlet.generation != row.generation:
                     raise Changed(row.id, row.outlet)
-            evidence: dict[str, str | int] = clock_evidence(ctx, now, public=public)
+            evidence: dict[str, str | int] = clock_evidence(ctx, connection, public=public)
             instant = now + ctx.settings.lead_ms * MILLISECOND + self.earliest
             if self.release_at is not None:
                 instant = self.release_at
@@ -213,10 +213,11 @@ class Claim:
                 if (row.epoch, row.owner, row.state) == (self.rows[row.id].epoch, self._ctx.owner, D.RELEASING)
             }
 
-    def clock_offset(self) -> int:
-        """Database clock minus host clock, µs."""
+    def clocks_differ(self) -> int:
+        """µs by which database and host clock are further apart than they may be; 0: they are not."""
         with self._ctx.store.read() as connection:
-            return self._ctx.store.now(connection) - self._ctx.clock.now()
+            offset, error = clock_offset(self._ctx, connection)
+        return offset if differ(self._ctx, offset, error) else 0
 
     def store(self, one: str, answer: object, sent_at: int | None) -> None:
         """Keep what a shot came to. Answers that come together are stored together.

@@ -60,7 +60,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Context:
-    """One process's wiring, made in `sync.bootstrap`. `actor` is who entries name: a person, with how they were identified, or this worker."""
+    """One process's wiring, made in `sync.bootstrap`.
+
+    `actor` is who entries name: a person, with how they were identified, or this worker.
+    """
 
     store: Store
     assets: AssetStore

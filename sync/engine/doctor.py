@@ -11,7 +11,7 @@ from sync.bell import reachable
 from sync.clock import MILLISECOND, SECOND
 from sync.contract import OutletError
 from sync.engine.context import Context
-from sync.engine.evidence import kernel_clock
+from sync.engine.evidence import clock_offset, differ, kernel_clock
 from sync.engine.identity import mismatch
 from sync.engine.report import next_of_delivery, next_of_release
 from sync.flow import D, R
@@ -117,8 +117,8 @@ def _waiting(ctx: Context) -> Finding:
 
 def _clock(ctx: Context) -> Finding:
     with ctx.store.read() as connection:
-        offset = ctx.store.now(connection) - ctx.clock.now()
-    if abs(offset) > ctx.settings.clock_offset_ms * MILLISECOND:
+        offset, error = clock_offset(ctx, connection)
+    if differ(ctx, offset, error):
         told = f"host and database clock differ by {abs(offset) // MILLISECOND} ms: nothing is committed"
         return Finding("clock", "bad", told, "start a time service on both hosts")
     said = kernel_clock()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 from difflib import get_close_matches
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -202,7 +203,9 @@ def set_person(
     roles: Collection[str] | None = None,
 ) -> None:
     """Another full name, unit or set of roles. Raises BadInput; then nothing was changed."""
-    values = {key: value for key, value in (("full_name", full_name), ("unit", unit_id)) if value is not None}
+    values: dict[str, Any] = {
+        key: value for key, value in (("full_name", full_name), ("unit", unit_id)) if value is not None
+    }
     if not values and roles is None:
         raise BadInput("user set", "nothing to change is named", f"`tongfa user set {name} --role reviewer`")
     _roles(roles or ())

@@ -157,12 +157,12 @@ class Volley:
 
     def _look_again(self, boot: float, instant: int, ids: Sequence[str]) -> None:
         """Just before the instant: still ours, clocks agree, connections alive. What is not is not sent."""
-        ours, offset = self._claim.still_ours(), abs(self._claim.clock_offset())
+        ours, apart = self._claim.still_ours(), self._claim.clocks_differ()
         for one in set(ids) - ours:
             self._shots.pop(one).close()
         going = [one for one in ids if one in ours]
-        if offset > self._ctx.settings.clock_offset_ms * MILLISECOND:
-            why = TryLater(f"not sent: host and database clock differ by {offset // MILLISECOND} ms")
+        if apart:
+            why = TryLater(f"not sent: host and database clock differ by {abs(apart) // MILLISECOND} ms")
             return self._put_away(dict.fromkeys(going, why))
         checks = {one: self._shots[one].check for one in going}
         faults = {one: _unsent(fault) for one, fault in together(checks) if fault is not None}

@@ -101,6 +101,8 @@ def next_of_delivery(release: Record, row: Record) -> str | None:
             return f"look at {row.outlet}: if a reader still finds it, remove it there by hand; then {told}"
         case D.UNRESOLVED:
             return f"look at {row.outlet}, then `tongfa delivery settle {row.id} --found public|hidden|nothing`"
+        case D.RELEASING if row.quarantine_until is not None:
+            return f"in doubt; the machine keeps looking at {row.outlet} and sends nothing again before it knows"
         case D.FAILED if release.state == R.HELD:
             check = f"`tongfa outlet set {row.outlet} …`, `tongfa outlet check {row.outlet}`"
             return f"mend the item, or the outlet: {check}"

@@ -91,7 +91,7 @@ def reject(ctx: Context, release_id: str, reason: str) -> None:
         why = f"rejected by {person.name}: {reason.strip()}"
         now = ctx.store.now(connection)
         detail = {"round": row.round, "digest": row.digest, "stage": len(done) + 1, "reason": reason.strip()}
-        told = {"at": now, "actor": ctx.actor, "detail": detail}
+        told: dict[str, Any] = {"at": now, "actor": ctx.actor, "detail": detail}
         row = releases.move(connection, row, RE.HELD, why=why, **told)
         values: dict[str, Any] = {"round": row.round + 1, "reviewed": False}
         if row.release_at is None:

@@ -81,8 +81,8 @@ class Postgres:
         """
         try:
             if self._watching is None:
-                self._watching = self._address.connect(f"{self._who} watching", statement_timeout=STATEMENT_MS)
-                self._watching.autocommit = True
+                who = f"{self._who} watching"
+                self._watching = self._address.connect(who, autocommit=True, statement_timeout=STATEMENT_MS)
             row = self._watching.execute("SELECT pg_current_snapshot()::text").fetchone()
         except psycopg.Error as error:
             self._watch_no_more()

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,15 +169,16 @@ class Host:
     """Runs services of the file as processes: private folders and ports instead of the containers' own."""
 
     folder: Path
+    services: dict[str, dict[str, Any]] = field(default_factory=lambda: deepcopy(SERVICES))
     exchanged: dict[str, str] = field(default_factory=dict)
 
     def environment(self, name: str) -> dict[str, str]:
         inherited = {one: value for one, value in os.environ.items() if not one.startswith("TONGFA_")}
-        given = {one: self.here(str(value)) for one, value in (SERVICES[name]["environment"] or {}).items()}
+        given = {one: self.here(str(value)) for one, value in (self.services[name]["environment"] or {}).items()}
         return {**inherited, "PATH": f"{TONGFA.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), **given}
 
     def command(self, name: str, key: str = "command") -> list[str]:
-        return [self.here(part) for part in SERVICES[name][key]]
+        return [self.here(part) for part in self.services[name][key]]
 
     def here(self, text: str) -> str:
         """What compose would make of it, and then what it is called on this machine."""
@@ -245,10 +247,9 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
             **{f"{one}:900{number}": f"127.0.0.1:{ports[one]}" for one in SANDBOXES for number in range(10)},
         }
         for one in SANDBOXES:
-            published = SERVICES[one]["ports"][0].split(":")[1]
-            SERVICES[one]["command"] = [
-                {one: "127.0.0.1", published: str(ports[one])}.get(part, part) for part in SERVICES[one]["command"]
-            ]
+            command, published = SERVICES[one]["command"], SERVICES[one]["ports"][0].split(":")[1]
+            private = {one: "127.0.0.1", published: str(ports[one])}
+            made.services[one]["command"] = [private.get(part, part) for part in command]
         stack.enter_context(made.service("redis"))
         assert_done(made.run(*made.command("migrate"), name="migrate"))
         for one in SANDBOXES:

@@ -59,7 +59,7 @@ def dead(installed: Installation) -> None:
 
 
 def said(result: Result) -> str:
-    return f"exit {result.code}\n{result.out}\n{result.err}"
+    return f"exit {result.code}\n{result.err}\n{result.out[:600]}"
 
 
 def test_published_corrected_withdrawn(twenty: Installation, tmp_path: Path) -> None:
@@ -75,9 +75,14 @@ def test_published_corrected_withdrawn(twenty: Installation, tmp_path: Path) -> 
     assert 0 <= first.json["skew_ms"] < 60_000
 
     dead(twenty)
-    corrected = write_item(tmp_path / "corrected", TITLE, body=BODY.replace(PRICE, CORRECTED))
+    corrected = write_item(
+        tmp_path / "corrected",
+        TITLE,
+        body=BODY.replace(PRICE, CORRECTED),
+        summary=f"环线试运行，首班 06:30，{CORRECTED}。",
+    )
     second = twenty.run(
-        "correct", first.json["item"], corrected, "--at", twenty.soon(3), "--wait", "60", "--json", timeout=180
+        "correct", first.json["item"], corrected, "--at", twenty.soon(3), "--wait", "25", "--json", timeout=180
     )
     assert 4 == second.code, said(second)
     states = by_state(second.json)
@@ -89,7 +94,7 @@ def test_published_corrected_withdrawn(twenty: Installation, tmp_path: Path) -> 
         assert now_at[name] == published[name] or not shows(published[name], PRICE), name
     assert shows(published[DEAD], PRICE)
 
-    third = twenty.run("withdraw", first.json["item"], "--reason", "有误", "--wait", "20", "--json")
+    third = twenty.run("withdraw", first.json["item"], "--reason", "有误", "--wait", "12", "--json")
     assert 4 == third.code, said(third)
     states = by_state(third.json)
     assert {"withdrawn"} == {states[name] for name in living}, said(third)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-MARK = re.compile(r"\b(?:release|loaded|burst|now|prefork|threads)-\d+\b")
+MARK = re.compile(r"\b(?:release|tls|loaded|burst|now|prefork|threads|sqlite|postgresql)-\d+\b")
 PUBLISHING = frozenset({"/api/v1/statuses", "/cgi-bin/freepublish/submit"})
 
 
@@ -53,6 +53,35 @@ class Volley:
         told = [f"no call at {', '.join(missing)}"] if missing else []
         told += [f"more than one call at {', '.join(twice)}"] if twice else []
         return f"{self.mark}: {'; '.join(told)}" if told else ""
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Releases of one installation: on which database, by how many release processes; `senders`: by how many of
+    them each release was sent, `late`: how many went out after their instant, `wrong`: what makes them worthless."""
+
+    database: str
+    processes: int
+    volleys: Sequence[Volley]
+    senders: Sequence[int]
+    late: int = 0
+    wrong: Sequence[str] = ()
+
+    @property
+    def skews(self) -> Spread:
+        return Spread.of(one.skew_ms for one in self.volleys)
+
+    @property
+    def firsts(self) -> Spread:
+        return Spread.of(one.first_ms for one in self.volleys)
+
+    @property
+    def early(self) -> int:
+        return sum(one.early for one in self.volleys)
+
+    @property
+    def calls(self) -> int:
+        return sum(len(one.arrivals) for one in self.volleys)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import sqlite3
+import ssl
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,7 +13,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.services.postgres import programs
+
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("celery", "kombu", "redis", "requests", "SQLAlchemy", "psycopg")
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,14 @@ def resident_mb(pid: int) -> float:
 
 
 def versions() -> str:
-    packages = ", ".join(f"{name} {version(name)}" for name in ("celery", "kombu", "redis", "requests"))
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     server = _said("redis-server", "--version", pick=lambda told: told.split("v=")[1].split()[0])
+    postgres = _said(str(programs() / "postgres"), "--version", pick=lambda told: told.split()[2])
+    tls = " ".join(ssl.OPENSSL_VERSION.split()[:2])
     commit = _said("git", "-C", str(ROOT), "describe", "--always", "--dirty", pick=str.strip)
     return (
-        f"Python {platform.python_version()}, {packages}, redis-server {server}, "
-        f"Linux {platform.release()}, commit {commit}"
+        f"Python {platform.python_version()}, {packages}, redis-server {server}, PostgreSQL {postgres}, "
+        f"SQLite {sqlite3.sqlite_version}, {tls}, Linux {platform.release()}, commit {commit}"
     )
 
 

@@ -4,7 +4,8 @@
 but `at` in its record is the kernel's stamp of the request's last packet. With several requests at
 once the event loop works on one while the next waits, up to milliseconds: that would be measuring
 the outlet. It is also a batch process to the scheduler: woken by a request it does not take the
-core from whoever sent it, as an outlet on another machine would not.
+core from whoever sent it, as an outlet on another machine would not. With `--certificate` and `--key`
+(PEM) it speaks TLS; the stamp is that of the packet which completed the record.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import h11
 import uvicorn
@@ -27,8 +29,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from channels.sandbox import server
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h; the module `socket` has no name for it
 TIMESPEC = struct.Struct("qq")  # of a 64-bit kernel
+SPACE = socket.CMSG_SPACE(TIMESPEC.size)
 
 arrived: dict[int, int] = {}  # descriptor → µs UTC of the packet that was read last
 
@@ -37,12 +43,22 @@ class Stamped(socket.socket):
     """A connection that notes the kernel's stamp of whatever is read."""
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        content, ancillary, _, _ = self.recvmsg(size, socket.CMSG_SPACE(TIMESPEC.size), flags)
+        content, ancillary, _, _ = self.recvmsg(size, SPACE, flags)
+        self._note(ancillary)
+        return content
+
+    def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
+        """As asyncio reads what TLS has to decrypt."""
+        room = memoryview(buffer)[: nbytes or None]
+        size, ancillary, _, _ = self.recvmsg_into([room], SPACE, flags)
+        self._note(ancillary)
+        return size
+
+    def _note(self, ancillary: Sequence[tuple[int, int, bytes]]) -> None:
         for level, kind, stamp in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
                 seconds, nanoseconds = TIMESPEC.unpack(stamp)
                 arrived[self.fileno()] = seconds * 1_000_000 + nanoseconds // 1_000
-        return content
 
 
 class Listener(socket.socket):
@@ -69,6 +85,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A sandbox outlet server with the kernel's stamps")
     parser.add_argument("kind")
     parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--certificate", type=Path)
+    parser.add_argument("--key", type=Path)
     given = parser.parse_args()
     given.home.mkdir(parents=True, exist_ok=True)
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
@@ -80,7 +98,8 @@ def main() -> None:
     listener = Listener(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     listener.bind(("127.0.0.1", 0))
-    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    scheme = "http" if given.certificate is None else "https"
+    address = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
     sandbox = server.Sandbox(given.home, address)
     importlib.import_module(f"channels.sandbox.{given.kind}").build(sandbox)
     config = uvicorn.Config(
@@ -93,6 +112,8 @@ def main() -> None:
         access_log=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=2,
+        ssl_certfile=given.certificate,
+        ssl_keyfile=given.key,
     )
     server._Server(config, given.home, address).run(sockets=[listener])
 

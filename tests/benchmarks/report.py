@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.benchmarks.figures import Spread, Volley
+from tests.benchmarks.figures import Crew, Spread, Volley
 
-OURS, LOADED = "同发 Tongfa", "同发 Tongfa, every core busy"
+OURS, TLS, LOADED = "同发 Tongfa", "同发 Tongfa, over TLS", "同发 Tongfa, every core busy"
+DATABASES = {"sqlite": "SQLite, no broker", "postgresql": "PostgreSQL + Redis"}
 NAMES = {"prefork": "naive group, prefork -c2", "threads": "naive group, threads -c16"}
 BEGIN, END = "<!-- figures: written by `make bench ARGS=--write` -->", "<!-- end of figures -->"
 
@@ -18,9 +19,11 @@ class Measured:
     """One run. Times in ms; `idle`: worker → share of a core, MB resident."""
 
     ours: Sequence[Volley]
+    tls: Sequence[Volley]
     loaded: Sequence[Volley]
     naive: Mapping[str, Sequence[Volley]]
     bursts: Sequence[Sequence[Volley]]
+    crews: Sequence[Crew]
     sent: Spread
     first_sent: Spread
     now: Spread
@@ -32,7 +35,8 @@ class Measured:
     @property
     def promised(self) -> list[Volley]:
         """All that had an instant."""
-        return [*self.ours, *self.loaded, *(one for crowd in self.bursts for one in crowd)]
+        together = [one for crowd in (*self.bursts, *(crew.volleys for crew in self.crews)) for one in crowd]
+        return [*self.ours, *self.tls, *self.loaded, *together]
 
     @property
     def every(self) -> list[Volley]:
@@ -94,6 +98,7 @@ def spreads(rows: Mapping[str, Spread], ours: str) -> str:
 def report(measured: Measured, heading: Sequence[str]) -> str:
     """Everything there is to say of a run."""
     rows = {OURS: Spread.of(one.skew_ms for one in measured.ours)}
+    rows[TLS] = Spread.of(one.skew_ms for one in measured.tls)
     if measured.loaded:
         rows[LOADED] = Spread.of(one.skew_ms for one in measured.loaded)
     rows |= {NAMES[pool]: Spread.of(one.skew_ms for one in runs) for pool, runs in measured.naive.items()}
@@ -103,10 +108,36 @@ def report(measured: Measured, heading: Sequence[str]) -> str:
             "\n".join(heading),
             "Last minus first arrival of the publish call, by the outlets' records:",
             spreads(rows, OURS),
+            *_of_crews(measured.crews),
             table(("figure", "measured", "target", "met"), goal_rows),
             "\n".join(f"- {line}" for line in (*details(measured), *measured.notes)),
         ]
     )
+
+
+def _of_crews(crews: Sequence[Crew]) -> list[str]:
+    """Each database's installations beside the one with the fewest processes."""
+    if not crews:
+        return []
+    told = "The same with twenty outlets, sent by one process, and in shards of five by several:"
+    head = (
+        *("twenty outlets", "release processes", "n", "skew p50 ms", "p90 ms", "max ms", "ratio of p50"),
+        *("first after `release_at` p50 ms", "max ms", "early", "processes that sent"),
+    )
+    rows = []
+    for crew in sorted(crews, key=lambda one: (list(DATABASES).index(one.database), one.processes)):
+        fewest = min((one for one in crews if one.database == crew.database), key=lambda one: one.processes)
+        skew, first = crew.skews, crew.firsts
+        ratio = f"{number(skew.p50 / fewest.skews.p50)}×"
+        skews = (str(skew.n), number(skew.p50), number(skew.p90), number(skew.most), ratio)
+        firsts = (number(first.p50), number(first.most), f"{crew.early} of {crew.calls}")
+        rows.append((DATABASES[crew.database], str(crew.processes), *skews, *firsts, _counts(crew.senders)))
+    return [told, table(head, rows)]
+
+
+def _counts(senders: Sequence[int]) -> str:
+    """How many processes sent, with the number of releases that so many sent: `4 (9×), 3 (1×)`."""
+    return ", ".join(f"{many} ({senders.count(many)}×)" for many in sorted(set(senders), reverse=True))
 
 
 def goals(measured: Measured, rows: Mapping[str, Spread]) -> list[Goal]:
@@ -118,6 +149,8 @@ def goals(measured: Measured, rows: Mapping[str, Spread]) -> list[Goal]:
         Goal("release skew, p50", skew.p50, "ms", 0.2),
         Goal("release skew, max", skew.most, "ms", 1, when="on an idle machine"),
         *loaded,
+        Goal("release skew over TLS, p50", rows[TLS].p50, "ms", 0.5),
+        Goal("release skew over TLS, max", rows[TLS].most, "ms", 1, when="on an idle machine"),
         Goal("tighter than naive, threads -c16", threads, "×", 900, least=True),
         Goal("tighter than naive, prefork -c2", prefork, "×", 4000, least=True),
         Goal("first send after `release_at`, least", measured.first_sent.least, "ms", 0, least=True),
@@ -140,6 +173,13 @@ def details(measured: Measured) -> list[str]:
         f"last minus first send {_spread(measured.sent)}.",
         f"100 calls due at one instant (10 releases), n = {len(measured.bursts)}: all arrived within "
         f"{', '.join(number(_width(crowd)) for crowd in measured.bursts)} ms; inside one release {_spread(together)}.",
+        f"First arrival over TLS: {_spread(Spread.of(one.first_ms for one in measured.tls))}.",
+        *(
+            f"{crew.late} release(s) of {DATABASES[crew.database]}, {crew.processes} process(es), were not prepared by "
+            "the instant and went out after it."
+            for crew in measured.crews
+            if crew.late
+        ),
         f"Publish now → last of ten fast outlets visible: {_spread(measured.now)}.",
         *(f"Idle {name}: {share:.1%} of a core, {number(mb)} MB." for name, (share, mb) in measured.idle.items()),
     ]

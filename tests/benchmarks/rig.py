@@ -1,4 +1,4 @@
-"""What is measured and what it is measured with: an installation with its workers, outlets, naive workers.
+"""What is measured against: the outlets, in the open and over TLS, and the naive workers.
 
 Everything runs in a folder of its own, on free ports, under a supervisor that ends it all; only what
 was started here is ever signalled.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import socket
+import ssl
 import sys
-import time
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,19 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from celery import group
-from PIL import Image, ImageDraw
 
-from sync.bootstrap import context, create_home, sandbox_home
-from sync.clock import SystemClock, iso
-from sync.engine.context import Context
-from sync.engine.plan import Order, plan
-from sync.programs import workers
-from sync.settings import Settings, read_settings
-from sync.store import deliveries, outlets, releases
-from sync.store.tables import Record
 from sync.supervise import Program, Supervisor
 from tests.benchmarks import naive
+from tests.benchmarks.authority import Authority
+from tests.benchmarks.crews import TEN, UPLOADS, Account
+from tests.benchmarks.installation import draw
 from tests.contract.bench import Server
+from tests.services.redis import Redis, running
 
 ROOT = Path(__file__).resolve().parents[2]
 SANDBOXES = ("mastodon", "wechat")
@@ -38,26 +33,6 @@ POOLS: Mapping[str, tuple[str, ...]] = {
     "prefork": ("-P", "prefork", "-c", "2"),
     "threads": ("-P", "threads", "-c", "16"),
 }
-POST, DRAFT, SUBMIT = "/api/v1/statuses", "/cgi-bin/draft/add", "/cgi-bin/freepublish/submit"
-UPLOADS = ("/cgi-bin/material/add_material", "/cgi-bin/media/uploadimg")
-
-
-@dataclass(frozen=True)
-class Account:
-    """An outlet, and how long it takes to answer each call (ms)."""
-
-    name: str
-    kind: str
-    delays: Mapping[str, int]
-
-
-TEN = (
-    *(Account(f"quick-{n}", "mastodon", {POST: 20}) for n in range(4)),
-    *(Account(f"middle-{n}", "wechat", {DRAFT: 80, SUBMIT: 80}) for n in range(3)),
-    Account("slow", "mastodon", {POST: 300}),
-    *(Account(f"pictures-{n}", "wechat", {**dict.fromkeys(UPLOADS, 80), SUBMIT: 300}) for n in range(2)),
-)
-FAST = tuple(Account(f"fast-{n}", "mastodon", {}) for n in range(10))
 
 
 class Tail:
@@ -76,54 +51,60 @@ class Tail:
         return self._lines
 
 
-@dataclass
-class Rig:
-    """Everything that runs. `ready_s`: from the start of both workers until both serve."""
+class SecureServer(Server):
+    """A sandbox behind TLS, asked by who trusts its authority."""
 
-    ctx: Context
-    supervisor: Supervisor
-    sandbox: Mapping[str, Server]
+    def __init__(self, home: Path, address: str, authority: Authority) -> None:
+        super().__init__(home, address)
+        self._tls = ssl.create_default_context(cafile=str(authority.trusted))
+
+    def ask(self, method: str, path: str, given: object = None, token: str = "") -> Any:
+        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+        body = None if given is None else json.dumps(given).encode()
+        request = urllib.request.Request(self.address + path, body, headers, method=method)
+        with urllib.request.urlopen(request, timeout=10, context=self._tls) as answer:
+            return json.loads(answer.read())
+
+
+@dataclass(frozen=True)
+class Outlets:
+    """The sandbox servers of every kind, and what they recorded."""
+
+    servers: Mapping[str, Server]
+    tails: Sequence[Tail]
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        return {kind: server.address for kind, server in self.servers.items()}
+
+    def record(self) -> list[dict[str, Any]]:
+        """Everything they recorded until now."""
+        return [line for tail in self.tails for line in tail.lines()]
+
+    def set_delays(self, accounts: Sequence[Account]) -> None:
+        """These and no others; rate limits off, they are not what is measured."""
+        for server in self.servers.values():
+            server.clear()
+            server.knob("unlimited", times=0)
+        for account in accounts:
+            for path, milliseconds in account.delays.items():
+                self.servers[account.kind].knob(
+                    "delay", method="POST", path=path, account=account.name, times=0, before_ms=milliseconds
+                )
+
+
+@dataclass(frozen=True)
+class Rig:
+    """Everything that runs beside what is measured."""
+
+    folder: Path
+    plain: Outlets
+    secure: Outlets
+    authority: Authority
+    broker: Redis
     tokens: Mapping[str, str]  # of the wechat accounts
     covers: Mapping[str, str]
     picture: Path
-    ready_s: float
-    tails: Sequence[Tail]
-
-    # ours
-
-    def plan(self, mark: str, at: int | None, accounts: Sequence[Account], *, picture: bool = True) -> str:
-        """A text of its own to these accounts at the instant (µs UTC; None: now); returns the release's id."""
-        shown = f"\n![picture]({self.picture.name})\n" if picture else ""
-        file = self.picture.with_name(f"{mark}.md")
-        file.write_text(f"---\ntitle: {mark} text\nsummary: A text, {mark}.\n---\n\nOne paragraph of {mark}.\n{shown}")
-        when = "now" if at is None else iso(at)
-        return plan(self.ctx, Order((str(file),), tuple(a.name for a in accounts), at=when))
-
-    def rows(self, release: str) -> Sequence[Record]:
-        with self.ctx.store.read() as connection:
-            return deliveries.of_release(connection, release)
-
-    def late(self, planned: Sequence[str]) -> int:
-        """How many of these releases were committed only after their instant."""
-        with self.ctx.store.read() as connection:
-            rows = [releases.get(connection, release) for release in planned]
-        return sum(row.committed_at is not None and row.committed_at > row.release_at for row in rows)
-
-    def settled(self, planned: Sequence[str], within: float) -> list[str]:
-        """Waits until all deliveries of these releases are verified; returns what is not by then, in words."""
-        ends = time.monotonic() + within
-        while True:
-            open_ = [
-                f"{release}: {row.outlet} is {row.state} {row.problems}"
-                for release in planned
-                for row in self.rows(release)
-                if row.state != "verified"
-            ]
-            if not open_ or time.monotonic() > ends:
-                return open_
-            time.sleep(0.5)
-
-    # naive
 
     def fire(self, pool: str, mark: str) -> None:
         """The ten tasks as one group, in the order of the table."""
@@ -131,7 +112,7 @@ class Rig:
         group(signatures).apply_async()
 
     def _task(self, account: Account, mark: str) -> Any:
-        address = self.sandbox[account.kind].address
+        address = self.plain.servers[account.kind].address
         if account.kind == "mastodon":
             return naive.post.s(address, f"sandbox-{account.name}", mark)
         token = self.tokens[account.name]
@@ -139,105 +120,39 @@ class Rig:
             return naive.illustrated.s(address, token, str(self.picture), mark)
         return naive.article.s(address, token, self.covers[account.name], mark)
 
-    # outlets
-
-    def record(self) -> list[dict[str, Any]]:
-        """Everything the outlets recorded until now."""
-        return [line for tail in self.tails for line in tail.lines()]
-
-    def set_delays(self, accounts: Sequence[Account]) -> None:
-        """These and no others; rate limits off, they are not what is measured."""
-        for server in self.sandbox.values():
-            server.clear()
-            server.knob("unlimited", times=0)
-        for account in accounts:
-            for path, milliseconds in account.delays.items():
-                self.sandbox[account.kind].knob(
-                    "delay", method="POST", path=path, account=account.name, times=0, before_ms=milliseconds
-                )
-
 
 @contextmanager
 def rig(folder: Path) -> Iterator[Rig]:
-    """Everything running and warm, in a home below `folder`."""
-    home = folder / "home"
-    # Said outright, so that no variable of whoever runs this points it at an installation in use.
-    settings = read_settings(home=home, database_url=f"sqlite:///{home / 'tongfa.sqlite3'}", broker_url=None)
-    create_home(settings, SystemClock())
-    ctx = context(settings, "command", person="benchmark")
-    _add_outlets(ctx, (*TEN, *FAST))
-    picture = folder / "items" / "picture.png"
-    picture.parent.mkdir()
-    image = Image.new("RGB", (320, 160), "white")
-    ImageDraw.Draw(image).text((20, 60), "route 12", fill="black", font_size=40)
-    image.save(picture)
-    with Supervisor() as supervisor:
-        for one in (*_outlets(settings), broker := _redis(folder)):
+    """Everything running and warm, in `folder`."""
+    shown = draw(folder / "picture.png")
+    authority = Authority.found(folder / "authority")
+    with running(folder / "redis") as broker, Supervisor() as supervisor:
+        url = broker.fresh()
+        for one in (*_outlets(folder / "plain"), *_outlets(folder / "secure", authority), *_naive(folder, url)):
             supervisor.add(one)
-        supervisor.start()
-        began = time.monotonic()
-        for one in workers(settings):
-            supervisor.add(one)
-        supervisor.start()
-        ready_s = time.monotonic() - began
-        url = f"redis://127.0.0.1:{broker.argv[2]}/0"
-        for one in _naive_workers(folder, url):
-            supervisor.add(one)
-        supervisor.start()
+        supervisor.start(60)
         naive.app.conf.broker_url = url
-        sandbox = {kind: _server(settings, kind) for kind in SANDBOXES}
-        tokens = {a.name: _token(sandbox["wechat"], a.name) for a in TEN if a.kind == "wechat"}
-        covers = {name: _cover(sandbox["wechat"], token, picture) for name, token in tokens.items()}
-        tails = [Tail(server.home / "record.jsonl") for server in sandbox.values()]
-        made = Rig(ctx, supervisor, sandbox, tokens, covers, picture, ready_s, tails)
-        made.set_delays(TEN)
-        yield made
+        plain = _served([Server(home, _address(home)) for home in _homes(folder / "plain")])
+        secure = _served([SecureServer(home, _address(home), authority) for home in _homes(folder / "secure")])
+        wechat = plain.servers["wechat"]
+        tokens = {a.name: _token(wechat, a.name) for a in TEN if a.kind == "wechat"}
+        covers = {name: _cover(wechat, token, shown) for name, token in tokens.items()}
+        yield Rig(folder, plain, secure, authority, broker, tokens, covers, shown)
 
 
-def _add_outlets(ctx: Context, accounts: Sequence[Account]) -> None:
-    with ctx.store.write() as connection:
-        for one in accounts:
-            values: dict[str, Any] = {
-                "name": one.name,
-                "unit": outlets.LOCAL_UNIT,
-                "kind": one.kind,
-                "settings": {},
-                "secrets": {},
-                "groups": [],
-                "required": True,
-                "live": False,
-                "private_network": False,
-            }
-            outlets.add(connection, values, at=ctx.store.now(connection), actor=ctx.actor)
-
-
-def _outlets(settings: Settings) -> Iterator[Program]:
-    for kind in SANDBOXES:
-        home = sandbox_home(settings, kind)
+def _outlets(folder: Path, authority: Authority | None = None) -> Iterator[Program]:
+    tls = () if authority is None else ("--certificate", str(authority.certificate), "--key", str(authority.key))
+    for home in _homes(folder):
         yield Program(
-            name=f"{kind} sandbox",
-            argv=(sys.executable, "-m", "tests.benchmarks.outlet", kind, "--home", str(home)),
-            log=settings.home / "log" / f"sandbox-{kind}.log",
+            name=f"{home.name} sandbox, {folder.name}",
+            argv=(sys.executable, "-m", "tests.benchmarks.outlet", home.name, "--home", str(home), *tls),
+            log=folder / f"{home.name}.log",
             cwd=ROOT,
             ready=(home / "address").exists,
         )
 
 
-def _redis(folder: Path) -> Program:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-
-    def answers() -> bool:
-        with socket.socket() as caller:
-            return caller.connect_ex(("127.0.0.1", port)) == 0
-
-    keeps_nothing = ("--save", "", "--appendonly", "no", "--dir", str(folder))
-    argv = ("redis-server", "--port", str(port), "--bind", "127.0.0.1", *keeps_nothing)
-    return Program(name="redis", argv=argv, log=folder / "redis.log", ready=answers)
-
-
-def _naive_workers(folder: Path, broker: str) -> Iterator[Program]:
+def _naive(folder: Path, broker: str) -> Iterator[Program]:
     for pool, how in POOLS.items():
         mark = folder / f"{pool}.ready"
         which = ("-Q", pool, "-n", f"{pool}@%h", *how)
@@ -251,9 +166,17 @@ def _naive_workers(folder: Path, broker: str) -> Iterator[Program]:
         )
 
 
-def _server(settings: Settings, kind: str) -> Server:
-    home = sandbox_home(settings, kind)
-    return Server(home, (home / "address").read_text())
+def _homes(folder: Path) -> list[Path]:
+    return [folder / kind for kind in SANDBOXES]
+
+
+def _address(home: Path) -> str:
+    return (home / "address").read_text()
+
+
+def _served(servers: Sequence[Server]) -> Outlets:
+    tails = [Tail(server.home / "record.jsonl") for server in servers]
+    return Outlets({server.home.name: server for server in servers}, tails)
 
 
 def _token(wechat: Server, account: str) -> str:
@@ -267,11 +190,10 @@ def _cover(wechat: Server, token: str, picture: Path) -> str:
 
 
 @contextmanager
-def burning(installed: Rig) -> Iterator[None]:
+def burning(log: Path) -> Iterator[None]:
     """A process for every core that does nothing but run."""
     with Supervisor() as supervisor:
         for core in os.sched_getaffinity(0):
-            log = installed.ctx.settings.home / "log" / "busy.log"
             supervisor.add(Program(f"busy {core}", (sys.executable, "-c", "while True: pass"), log))
         supervisor.start()
         yield

@@ -53,7 +53,10 @@ class Restorable(World):
 
     def save(self, path: Path) -> None:
         """The database as it is now, and nothing else."""
-        with closing(pysqlite3.connect(self.home / "tongfa.sqlite3")) as here, closing(pysqlite3.connect(path)) as there:
+        with (
+            closing(pysqlite3.connect(self.home / "tongfa.sqlite3")) as here,
+            closing(pysqlite3.connect(path)) as there,
+        ):
             here.backup(there)
             there.execute("PRAGMA journal_mode=DELETE")
 
@@ -70,9 +73,7 @@ class Restorable(World):
         shutil.copy(path, self.home / "tongfa.sqlite3")
         if mark:
             with self.store.write() as connection:
-                recover.begin(
-                    connection, recovery.RESTORED, {"taken_at": "then"}, at=self.clock.now(), actor="test"
-                )
+                recover.begin(connection, recovery.RESTORED, {"taken_at": "then"}, at=self.clock.now(), actor="test")
 
     def sent(self) -> list[tuple[str, int, str, str]]:
         """All that the outlets ever received that was not a removal, by their own records."""
@@ -85,7 +86,8 @@ class Restorable(World):
 
 @pytest.fixture
 def one_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader looks once a turn, because this clock stands while it naps."""
+    """A reader looks once a turn, because this clock stands while it naps; and live outlets are not refused for it."""
+    monkeypatch.setenv("TONGFA_CLOCK_UNSYNCHRONISED", "accept")
     monkeypatch.setattr(verify, "CLOSE_WATCH", 0.0)
     monkeypatch.setattr(removal, "WATCH", 0.0)
 
@@ -180,9 +182,7 @@ def test_what_was_committed_and_is_nowhere_is_asked_of_a_person(restorable: Rest
     assert "removed since" in restorable.rows(made)["blog"].problems[0]["message"]
 
 
-def test_a_copy_that_is_gone_is_missing_and_one_that_changed_is_altered(
-    restorable: Restorable, tmp_path: Path
-) -> None:
+def test_a_copy_that_is_gone_is_missing_and_one_that_changed_is_altered(restorable: Restorable, tmp_path: Path) -> None:
     """Withdrawn at one outlet and corrected at another after the backup: neither is put back."""
     set_up(restorable, "site", "blog")
     made = restorable.plan("site,blog", at=5)
@@ -334,12 +334,16 @@ def test_without_the_looks_it_would_be_published_twice(restorable: Restorable, t
 
 
 def _held(one: Any) -> dict[str, Any]:
-    return {"posts": one.posts, "drafts": one.drafts, "record": one.record, "_pending": [], "faults": type(one.faults)()}
+    return {
+        "posts": one.posts,
+        "drafts": one.drafts,
+        "record": one.record,
+        "_pending": [],
+        "faults": type(one.faults)(),
+    }
 
 
-def _history(
-    world: Restorable, chance: random.Random, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> list[Path]:
+def _history(world: Restorable, chance: random.Random, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Items published, corrected, withdrawn, held and cancelled, with faults; backups after commits by chance."""
     for name, kind in (("site", "site"), ("blog", "memory"), ("post", "memory"), ("jobs", "queued"), ("dark", "blind")):
         world.add(name, kind, required=chance.random() < 0.7)
@@ -507,5 +511,3 @@ def test_a_recovery_cannot_end_before_all_was_looked_up(restorable: Restorable) 
         row = recover.begin(connection, recovery.RESTORED, {}, at=restorable.clock.now(), actor="test")
     with pytest.raises(Exception, match="when all was looked up"), restorable.store.write() as connection:
         recovery.end(connection, row, at=restorable.clock.now(), actor="test")
-
-

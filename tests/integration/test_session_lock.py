@@ -205,6 +205,17 @@ def test_a_session_that_was_cut_takes_its_name_with_it(lock: SessionLock, postgr
     assert not lock.is_dead(lock.name)
 
 
+def test_a_process_that_lost_its_session_is_listed_again(lock: SessionLock, postgres: Postgres) -> None:
+    """By merely looking at others it takes a new name; else nobody would give it work. One that ended does not."""
+    before = lock.name
+    cut(postgres, before)
+    (again,) = [one.name for one in lock.living()]
+    assert before != again
+    assert again == lock.name
+    lock.release()
+    assert [] == lock.living()
+
+
 def test_the_last_look_proves_the_session(lock: SessionLock, postgres: Postgres) -> None:
     """Asked of its own name before anything else noticed: dead, for good, and the next name is new."""
     before = lock.name

@@ -30,7 +30,7 @@ def attempts(value: Any, parts: list[bytes], ask: Ask) -> Answer:
         "read the parent": lambda: Path(f"/proc/{parent}/environ").read_bytes(),
         "list its folder": lambda: list(Path().iterdir()),
         "write": lambda: Path("left-over").write_bytes(b"x"),
-        "write to /tmp": lambda: Path("/tmp/tongfa-left-over").write_bytes(b"x"),
+        "write elsewhere": lambda: Path(value["out"]).write_bytes(b"x"),
         "connect": lambda: socket.create_connection(("127.0.0.1", value["port"]), 1),
         "make a socket": lambda: socket.socket(socket.AF_UNIX),
         "signal the parent": lambda: os.kill(parent, 0),

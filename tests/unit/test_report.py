@@ -129,7 +129,7 @@ def test_a_delivery_tells_only_what_is_known() -> None:
     row = SimpleNamespace(
         id="d", release="r", outlet="site", item="i", required=True, state="planned", receipt=None, attempts=0,
         worker=None, sent_at=None, released_at=None, visible_at=None, visible_after=None, match=None, problems=[],
-        fire_at=None, since=T, duty="prepare", due_at=T, reads=0, replaces_copy=None, ahead=0,
+        fire_at=None, since=T, duty="prepare", due_at=T, reads=0, replaces_copy=None, ahead=0, quarantine_until=None,
     )  # fmt: skip
     release: Any = SimpleNamespace(id="r", action="publish", release_at=None, live=False, state="open")
     found = delivery_report(release, row, "website")  # type: ignore[arg-type]
@@ -143,7 +143,7 @@ def test_lateness_is_against_the_releases_own_instant() -> None:
         id="d", release="r", outlet="site", item="i", required=True, state="verified",
         receipt={"ref": "7", "url": "https://a.example/7"}, attempts=1, worker="w", sent_at=T + 100,
         released_at=T + 900, visible_at=T + 15_501, visible_after=T + 9_000, match=True, problems=[],
-        fire_at=T, since=T, duty=None, due_at=None, reads=1, replaces_copy=None, ahead=0,
+        fire_at=T, since=T, duty=None, due_at=None, reads=1, replaces_copy=None, ahead=0, quarantine_until=None,
     )  # fmt: skip
     release: Any = SimpleNamespace(id="r", action="publish", release_at=T, live=True, state="released")
     found = delivery_report(release, row, "website")  # type: ignore[arg-type]

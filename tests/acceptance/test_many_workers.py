@@ -1,0 +1,189 @@
+"""Many worker processes on one database: they share the work, outlive each other, and join from anywhere."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sync.clock import MILLISECOND, SECOND, iso
+from sync.flow import R
+from sync.session_lock import SessionLock
+from tests.acceptance.host import WORKERS
+from tests.acceptance.installation import (
+    QUICK,
+    ROOT,
+    TICK,
+    Installation,
+    alive,
+    armed,
+    assert_done,
+    eventually,
+    micros,
+    now,
+    running,
+    write_item,
+)
+from tests.acceptance.mode import TONGFA, Production
+from tests.contract.bench import server
+from tests.services.network import Elsewhere, elsewhere, forwarded
+from tests.services.postgres import Postgres
+from tests.services.redis import Redis
+from tests.services.redis import running as running_redis
+
+OUTLETS = {"site": "website", "wechat": "wechat", "mastodon": "mastodon"}
+ELSEWHERE = {"wechat": "wechat", "mastodon": "mastodon"}  # outlets that need no folder of this machine
+ON_TIME = 500 * MILLISECOND  # µs
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory, production: Production) -> Iterator[Installation]:
+    """Two workers of each lane."""
+    with running(tmp_path_factory.mktemp("many"), mode=production, outlets=OUTLETS) as installed:
+        yield installed
+
+
+def publish(installed: Installation, folder: Path, title: str, at: str, outlets: dict[str, str] = OUTLETS) -> str:
+    """One item to all outlets; nobody waits for it. Returns the release."""
+    item = write_item(folder / title, title)
+    told = assert_done(installed.run("publish", item, "--outlets", ",".join(outlets), "--at", at, "--json"))
+    return str(told.json["release"])
+
+
+def assert_once(installed: Installation, release: str, title: str, outlets: dict[str, str] = OUTLETS) -> Any:
+    """In the end all verified, one copy at each outlet, none early. Returns the report."""
+    shown = installed.run("release", "show", release, "--wait", "60", "--json")
+    assert (0, "released") == (shown.code, shown.json["state"]), shown.out
+    assert {"verified"} == {one["state"] for one in shown.json["deliveries"]}
+    copies = installed.copies(title)
+    assert dict.fromkeys(outlets, 1) == {outlet: len(appeared) for outlet, appeared in copies.items()}
+    assert all(appeared[0] >= micros(shown.json["release_at"]) - TICK for appeared in copies.values())
+    return shown.json
+
+
+def test_all_of_them_work(many: Installation, tmp_path: Path) -> None:
+    """Eight releases: every process of both lanes gets some of them, and nothing is done twice."""
+    titles = [f"多进程分担的通告（{number}）" for number in range(8)]
+    at = many.soon(8)
+    commands = [
+        ("publish", write_item(tmp_path / title, title), "--outlets", ",".join(OUTLETS), "--at", at, "--json")
+        for title in titles
+    ]
+    releases = [str(told.json["release"]) for told in many.run_all(*commands)]
+    worked: dict[str, set[int]] = {lane: set() for lane in WORKERS}
+    for title, release in zip(titles, releases, strict=True):
+        told = assert_once(many, release, title)
+        for one in told["deliveries"]:
+            attempts = many.report(release)["deliveries"]
+            for attempt in next(each for each in attempts if each["id"] == one["id"])["attempt_log"]:
+                name, pid = attempt["worker"].split(":")
+                worked[name.split("-")[0]].add(int(pid))
+            assert [1] == [one["attempts"]], "tried twice"
+    assert {lane: set(many.workers(lane)) for lane in WORKERS} == worked
+
+
+def test_one_release_process_is_enough(many: Installation, tmp_path: Path) -> None:
+    """The one that has armed a release dies before its commit: the other sends it, on time."""
+    eventually(lambda: all(len(many.workers(lane)) == count for lane, count in WORKERS.items()))
+    title = "装填之后一个发布进程被终止的通告"
+    at = micros(many.soon(1)) + 10 * SECOND
+    release = publish(many, tmp_path, title, iso(at))
+    told = many.until(release, armed)
+    pids = {int(one["worker"].split(":")[1]) for one in told["deliveries"]}
+    assert R.READY == told["state"], "committed already"
+    for pid in pids & set(many.workers("release")):
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda pid=pid: not alive(pid))  # type: ignore[misc]
+    assert now() < at - 3 * SECOND, "killed too late to prove anything"
+    told = assert_once(many, release, title)
+    late = [micros(one["sent_at"]) - at for one in told["deliveries"]]
+    assert all(0 <= one <= ON_TIME for one in late), late
+    assert not pids & {int(one["worker"].split(":")[1]) for one in told["deliveries"]}
+
+
+@contextmanager
+def worker(lane: str, env: dict[str, str], log: Path, enter: tuple[str, ...] = ()) -> Iterator[None]:
+    """One `tongfa worker`, told to end at the end of the block."""
+    dies_with_us = [sys.executable, "-I", "-S", str(ROOT / "sync" / "child.py"), str(os.getpid())]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*dies_with_us, *enter, str(TONGFA), "worker", "--lane", lane],
+            cwd=log.parent,
+            env=env,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def test_workers_on_another_host_share_nothing_but_settings(tmp_path: Path, postgres: Postgres) -> None:
+    """In a network of their own with an empty home: database, broker and outlets by address, the key as a file."""
+    with (
+        elsewhere() as there,
+        running_redis(tmp_path / "redis") as redis,
+        server("channels.sandbox.wechat", tmp_path / "outlets" / "wechat") as wechat,
+        server("channels.sandbox.mastodon", tmp_path / "outlets" / "mastodon") as mastodon,
+        forwarded(there.here, postgres.port, redis.port, _port(wechat.address), _port(mastodon.address)) as at,
+    ):
+        urls = {"wechat": wechat.address, "mastodon": mastodon.address}
+        told = {"TONGFA_SANDBOX_URLS": ",".join(f"{name}={url}" for name, url in urls.items())}
+        installed = Installation(
+            tmp_path / "home", {**QUICK, **told}, outlets=tmp_path / "outlets", mode=Production(postgres, redis.fresh)
+        )
+        installed.add(ELSEWHERE)
+        (tmp_path / "elsewhere").mkdir()
+        environment = _moved(installed, there, at(postgres.port), at(redis.port), redis)
+        environment["TONGFA_SANDBOX_URLS"] = ",".join(
+            f"{name}=http://{there.here}:{at(_port(url))}" for name, url in urls.items()
+        )
+        with (
+            worker("prepare", environment, tmp_path / "prepare.log", there.enter),
+            worker("release", environment, tmp_path / "release.log", there.enter),
+        ):
+            locks = SessionLock(installed.database, "test")
+            eventually(lambda: all(locks.living(lane) for lane in WORKERS), 120)
+            names = {holder.name for lane in WORKERS for holder in locks.living(lane)}
+            locks.release()
+            _assert_only_there(there)
+            title = "由另一台主机发布的通告"
+            release = publish(installed, tmp_path, title, installed.soon(), ELSEWHERE)
+            told_after = assert_once(installed, release, title, ELSEWHERE)
+        assert all(one["worker"].split(":")[0] in names for one in told_after["deliveries"])
+        assert not list((tmp_path / "home").glob("workers/*")), "somebody worked here after all"
+
+
+def _moved(installed: Installation, there: Elsewhere, postgres: int, redis: int, broker: Redis) -> dict[str, str]:
+    """The installation's settings as they are on the other host."""
+    name = installed.database.split("?")[0].rpartition("/")[2]
+    url = installed.env["TONGFA_BROKER_URL"].replace(f"{broker.host}:{broker.port}", f"{there.here}:{redis}")
+    return {
+        **installed.environment(),
+        "TONGFA_HOME": str(installed.home.with_name("elsewhere")),
+        "TONGFA_DATABASE_URL": f"postgresql://{Postgres.user}@{there.here}:{postgres}/{name}",
+        "TONGFA_BROKER_URL": url,
+        "PYTHONPATH": os.environ.get("PYTHONPATH", str(ROOT)),
+    }
+
+
+def _assert_only_there(there: Elsewhere) -> None:
+    """From there this machine's own loopback is not to be reached: what works, works by address."""
+    look = "import socket, sys; sys.exit(socket.socket().connect_ex(('127.0.0.1', int(sys.argv[1]))) == 0)"
+    with socket.create_server(("127.0.0.1", 0)) as here:
+        port = str(here.getsockname()[1])
+        subprocess.run([*there.enter, sys.executable, "-c", look, port], check=True)
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
