@@ -19,6 +19,8 @@ from sync.cli.output import (
     say,
     show_list,
     show_pairs,
+    show_table,
+    state_word,
     when,
     wired,
     word,
@@ -26,7 +28,7 @@ from sync.cli.output import (
 from sync.clock import iso
 from sync.content.source import ENDINGS, get_ready, read
 from sync.engine.submit import accept, described
-from sync.store import items
+from sync.store import copies, items
 
 item = group("稿件 items and their editions")
 
@@ -89,11 +91,21 @@ def show(
     item_id: Annotated[str, typer.Argument(metavar="ITEM", help="its id")],
     json: Json = False,
 ) -> None:
-    """One item: metadata, files, text."""
+    """One item: metadata, files, text, and what the public sees of it, outlet by outlet."""
     ctx = wired()
     with ctx.store.read() as connection:
         frozen, row = found(lambda: items.get(connection, item_id), "item", item_id)
-    told = described(frozen, row.created_at)
+        public = [
+            {
+                "outlet": one.outlet,
+                "revision": one.revision,
+                "state": one.state,
+                "url": one.url,
+                "since": iso(one.since),
+            }
+            for one in copies.of_item(connection, item_id)
+        ]
+    told = {**described(frozen, row.created_at), "copies": public}
     if json:
         document(told)
         return
@@ -107,6 +119,11 @@ def show(
             "metadata": dict(frozen.metadata),
         }
     )
+    if public:
+        show_table(
+            ("outlet", "revision", "state", "address"),
+            [(one["outlet"], one["revision"], state_word(one["state"]), one["url"]) for one in public],
+        )
     for part in frozen.assets:
         out.print(labelled("files", f"{part.name} · {part.media_type} · {part.size} B"), soft_wrap=True)
     say(f"{word('body')}\n{frozen.body}")

@@ -101,4 +101,8 @@ STATES = {
     "disabled": "停用",
     "paused": "暂停",
     "retired": "停用",
+    "altered": "被改动",
+    "missing": "不见",
+    "superseded": "已被更正",
+    "removed": "已移除",
 }

@@ -104,8 +104,8 @@ def ask(ctx: Context, connection: Connection, joined: Record) -> None:
         return  # whoever renders that asks
     parts = parts_of(connection, joined, rows)
     digest = digest_of(parts)
-    detail: dict[str, Any] = {"round": joined.round, "digest": digest, "parts": parts}
-    releases.tell(connection, joined, ASKED, at=now, actor=ctx.actor, detail=detail, digest=digest, parts=parts)
+    asked: dict[str, Any] = {"round": joined.round, "digest": digest, "parts": parts}
+    releases.tell(connection, joined, ASKED, at=now, actor=ctx.actor, detail=asked, digest=digest, parts=parts)
 
 
 def parts_of(connection: Connection, joined: Record, rows: Sequence[Record]) -> dict[str, Any]:

@@ -33,7 +33,6 @@ from tests.acceptance.installation import (
     write_item,
 )
 from tests.acceptance.mode import TONGFA, Production
-from tests.contract.bench import server
 from tests.services.network import Elsewhere, elsewhere, forwarded
 from tests.services.postgres import Postgres
 from tests.services.redis import Redis
@@ -133,21 +132,17 @@ def test_workers_on_another_host_share_nothing_but_settings(tmp_path: Path, post
     with (
         elsewhere() as there,
         running_redis(tmp_path / "redis") as redis,
-        server("channels.sandbox.wechat", tmp_path / "outlets" / "wechat") as wechat,
-        server("channels.sandbox.mastodon", tmp_path / "outlets" / "mastodon") as mastodon,
-        forwarded(there.here, postgres.port, redis.port, _port(wechat.address), _port(mastodon.address)) as at,
+        _sandbox("wechat", tmp_path / "outlets", there.here) as wechat,
+        _sandbox("mastodon", tmp_path / "outlets", there.here) as mastodon,
+        forwarded(there.here, postgres.port, redis.port) as at,
     ):
-        urls = {"wechat": wechat.address, "mastodon": mastodon.address}
-        told = {"TONGFA_SANDBOX_URLS": ",".join(f"{name}={url}" for name, url in urls.items())}
+        told = {"TONGFA_SANDBOX_URLS": f"wechat={wechat},mastodon={mastodon}"}
         installed = Installation(
             tmp_path / "home", {**QUICK, **told}, outlets=tmp_path / "outlets", mode=Production(postgres, redis.fresh)
         )
         installed.add(ELSEWHERE)
         (tmp_path / "elsewhere").mkdir()
         environment = _moved(installed, there, at(postgres.port), at(redis.port), redis)
-        environment["TONGFA_SANDBOX_URLS"] = ",".join(
-            f"{name}=http://{there.here}:{at(_port(url))}" for name, url in urls.items()
-        )
         with (
             worker("prepare", environment, tmp_path / "prepare.log", there.enter),
             worker("release", environment, tmp_path / "release.log", there.enter),
@@ -185,5 +180,15 @@ def _assert_only_there(there: Elsewhere) -> None:
         subprocess.run([*there.enter, sys.executable, "-c", look, port], check=True)
 
 
-def _port(address: str) -> int:
-    return int(address.rpartition(":")[2])
+@contextmanager
+def _sandbox(name: str, outlets: Path, host: str) -> Iterator[str]:
+    """A sandbox server that listens at `host`; its address. Pages that it publishes are there, too."""
+    home = outlets / name
+    argv = [sys.executable, "-m", f"channels.sandbox.{name}", "--host", host, "--home", str(home)]
+    process = subprocess.Popen(argv, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    try:
+        eventually((home / "address").exists)
+        yield (home / "address").read_text().strip()
+    finally:
+        process.terminate()
+        process.wait(30)

@@ -47,7 +47,7 @@ class Stamped(socket.socket):
         self._note(ancillary)
         return content
 
-    def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
+    def recv_other(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
         """As asyncio reads what TLS has to decrypt."""
         room = memoryview(buffer)[: nbytes or None]
         size, ancillary, _, _ = self.recvmsg_into([room], SPACE, flags)
@@ -63,6 +63,14 @@ class Stamped(socket.socket):
 
 class Listener(socket.socket):
     """What it accepts is stamped; the option passes from the listener to its connections."""
+
+    @classmethod
+    def bound(cls) -> Listener:
+        """At any free port of this machine's loopback."""
+        listener = cls(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        listener.bind(("127.0.0.1", 0))
+        return listener
 
     def accept(self) -> tuple[socket.socket, Any]:
         accepted, peer = super().accept()
@@ -95,9 +103,7 @@ def main() -> None:
         sys.exit(0)
 
     signal.signal(signal.SIGTERM, leave)
-    listener = Listener(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-    listener.bind(("127.0.0.1", 0))
+    listener = Listener.bound()
     scheme = "http" if given.certificate is None else "https"
     address = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
     sandbox = server.Sandbox(given.home, address)

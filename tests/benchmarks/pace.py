@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from datetime import UTC, datetime
 
 from sync.clock import MILLISECOND, SECOND
 
@@ -14,7 +15,7 @@ Instants = dict[str, int | None]  # mark → µs UTC, None for naive runs
 
 
 def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(f"{datetime.now(UTC):%H:%M:%S} {text}", file=sys.stderr, flush=True)
 
 
 def until(instant: int) -> None:

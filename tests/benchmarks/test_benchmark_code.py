@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.benchmarks.figures import Arrival, Spread, Volley, arrivals, faults, volleys
+from tests.benchmarks.authority import Authority
+from tests.benchmarks.crews import TEN, TWENTY
+from tests.benchmarks.figures import Arrival, Crew, Spread, Volley, arrivals, faults, volleys
+from tests.benchmarks.outlet import Listener, arrived
 from tests.benchmarks.report import BEGIN, END, Goal, Measured, number, put_in, report, table
 
+BASES = ("| S", "| P")  # how rows of the databases begin
 T = 1_700_000_000_000_000
 
 
@@ -111,9 +119,11 @@ def run(**changed: Any) -> Measured:
     }
     given: dict[str, Any] = {
         "ours": ours,
+        "tls": [volley("tls-0001", 100, 220), volley("tls-0002", 100, 260)],
         "loaded": [],
         "naive": naive,
         "bursts": [[volley("burst-0000", 100, 300), volley("burst-0001", 200, 3_000)]],
+        "crews": [],
         "sent": few,
         "first_sent": few,
         "now": few,
@@ -132,15 +142,18 @@ def test_the_report_puts_ours_beside_the_others() -> None:
     rows = {row[0]: row[1:] for row in cells}
     assert ["3", "0.100", "0.150", "0.150", "1.00×"] == rows["同发 Tongfa"]
     assert ["1", "900", "900", "900", "9,000×"] == rows["naive group, prefork -c2"]
+    assert ["2", "0.140", "0.160", "0.160", "1.40×"] == rows["同发 Tongfa, over TLS"]
+    assert ["0.140 ms", "≤ 0.500 ms", "yes"] == rows["release skew over TLS, p50"]
+    assert ["0.160 ms", "≤ 1.00 ms on an idle machine", "yes"] == rows["release skew over TLS, max"]
     assert ["2,000 ×", "≥ 900 ×", "yes"] == rows["tighter than naive, threads -c16"]
     assert ["3.00 ms", "≤ 50.0 ms", "yes"] == rows["last of 100 calls due at one instant, worst"]
     assert ["2.00 % of a core", "≤ 1.00 % of a core", "**no**"] == rows["idle CPU of the busier worker"]
-    assert {"- when and where", "- Early: 0 of 10 calls.", "- a note"} <= set(told.splitlines())
+    assert {"- when and where", "- Early: 0 of 14 calls.", "- a note"} <= set(told.splitlines())
 
 
 def test_the_report_counts_every_early_call() -> None:
     """Those of releases that share an instant, too."""
-    assert "- Early: 1 of 8 calls." in report(run(bursts=[[volley("burst-0000", -1, 300)]]), [])
+    assert "- Early: 1 of 12 calls." in report(run(bursts=[[volley("burst-0000", -1, 300)]]), [])
 
 
 def test_a_run_beside_busy_processes_has_a_row_and_a_target() -> None:
@@ -149,6 +162,79 @@ def test_a_run_beside_busy_processes_has_a_row_and_a_target() -> None:
     assert 1 == told.count("| 同发 Tongfa, every core busy ")
     assert "| the same with every core busy, max" in told
     assert "every core busy" not in report(run(), [])
+
+
+def crew(database: str, processes: int, *late_us: Sequence[int], senders: Sequence[int], **more: Any) -> Crew:
+    return Crew(database, processes, [volley(f"{database}-0000", *each) for each in late_us], senders, **more)
+
+
+def test_several_processes_stand_beside_one_on_the_same_database() -> None:
+    """With what is between them as a ratio, the calls that came early, and how many processes really sent."""
+    several = crew("postgresql", 4, (200, 800), (-100, 500), senders=[4, 3])
+    alone = [crew(database, 1, (50, 250), (50, 250), senders=[1, 1]) for database in ("postgresql", "sqlite")]
+    told = report(run(crews=[several, *alone]), [])
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in told.splitlines() if line[:3] in BASES]
+    assert [
+        ["SQLite, no broker", "1", "2", "0.200", "0.200", "0.200", "1.00×", "0.0500", "0.0500", "0 of 4", "1 (2×)"],
+        ["PostgreSQL + Redis", "1", "2", "0.200", "0.200", "0.200", "1.00×", "0.0500", "0.0500", "0 of 4", "1 (2×)"],
+        [
+            *("PostgreSQL + Redis", "4", "2", "0.600", "0.600", "0.600", "3.00×", "0.0500", "0.200"),
+            *("1 of 4", "4 (1×), 3 (1×)"),
+        ],
+    ] == rows
+
+
+def test_calls_of_several_processes_count_among_those_that_may_not_be_early() -> None:
+    """Nothing that had an instant is left out; what went out late is told."""
+    late = crew("sqlite", 4, (-1, 300), senders=[1], late=1)
+    told = report(run(crews=[late]), [])
+    assert "- Early: 1 of 16 calls." in told
+    assert "- 1 release(s) of SQLite, no broker, 4 process(es), were not prepared by" in told
+    assert "twenty outlets" not in report(run(), [])
+
+
+def test_every_mark_that_is_planned_is_found_in_a_record() -> None:
+    """A kind of text that the pattern does not know would be reported as lost."""
+    marks = [f"{one}-0001" for one in ("release", "tls", "loaded", "burst", "prefork", "sqlite", "postgresql")]
+    assert marks == [one.mark for one in arrivals([post(T, "fast", mark) for mark in marks])]
+
+
+def test_twenty_outlets_are_the_ten_twice() -> None:
+    """Each with a name of its own, so that a call at the wrong one is found."""
+    assert 20 == len({one.name for one in TWENTY})
+    assert sorted(2 * [str(one.delays) for one in TEN]) == sorted(str(one.delays) for one in TWENTY)
+
+
+def test_a_request_over_tls_is_stamped_by_the_kernel_too(tmp_path: Path) -> None:
+    """asyncio reads it into a buffer, not with `recv`; the caller trusts the authority, and nobody else does."""
+    authority = Authority.found(tmp_path / "authority")
+    asked, stamp = asyncio.run(_one_request(authority, ssl.create_default_context(cafile=str(authority.trusted))))
+    assert asked <= stamp <= time.time_ns() // 1_000
+    with pytest.raises(ssl.SSLCertVerificationError):
+        asyncio.run(_one_request(authority, ssl.create_default_context()))
+
+
+async def _one_request(authority: Authority, trusting: ssl.SSLContext) -> tuple[int, int]:
+    """When a request was written (µs UTC), and its stamp at a TLS server on a stamping listener."""
+    stamped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"!")  # the handshake is over, and its packets are none of the request's
+        await reader.readexactly(5)
+        stamped.set_result(arrived[writer.get_extra_info("socket").fileno()])
+        writer.close()
+
+    mine = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    mine.load_cert_chain(authority.certificate, authority.key)
+    listener = Listener.bound()
+    async with await asyncio.start_server(hear, sock=listener, ssl=mine):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.getsockname()[1], ssl=trusting)
+        await reader.readexactly(1)
+        asked = time.time_ns() // 1_000
+        writer.write(b"hello")
+        stamp = await stamped
+        writer.close()
+        return asked, stamp
 
 
 def test_writing_replaces_the_figures_only() -> None:

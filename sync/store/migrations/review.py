@@ -86,9 +86,7 @@ def _units(dialect: str) -> list[str]:
         "AND subject_id = NEW.id AND state = NEW.review)"
     )
     admin = "EXISTS (SELECT 1 FROM person p WHERE p.name = NEW.{} AND p.admin AND p.state = 'active')"
-    two = (
-        f"NEW.set_by IS DISTINCT FROM NEW.seconded_by AND {admin.format('set_by')} AND {admin.format('seconded_by')}"
-    )
+    two = f"NEW.set_by IS DISTINCT FROM NEW.seconded_by AND {admin.format('set_by')} AND {admin.format('seconded_by')}"
     rules = "NEW.review NOT IN ('none', 'three')"
     return [
         # The first unit of all is founded with the installation, before there can be any entry.
@@ -212,7 +210,8 @@ def _deliveries(dialect: str) -> list[str]:
             "INSERT",
             "NEW.unit IS DISTINCT FROM (SELECT unit FROM outlet WHERE name = NEW.outlet) OR "
             f"(NOT EXISTS (SELECT 1 {REVIEWED}) AND EXISTS (SELECT 1 FROM unit u WHERE u.review = 'three' AND "
-            "u.id IN ((SELECT unit FROM outlet WHERE name = NEW.outlet), (SELECT unit FROM item WHERE id = NEW.item))))",
+            "u.id IN ((SELECT unit FROM outlet WHERE name = NEW.outlet), "
+            "(SELECT unit FROM item WHERE id = NEW.item))))",
             "a delivery is under the rule of its outlet and of its item",
         ),
         *guards.refuse(
