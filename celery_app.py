@@ -14,7 +14,7 @@ from tasks.sweep import Sweeper
 settings = read_settings()
 
 
-@setup_logging.connect
+@setup_logging.connect  # type: ignore[untyped-decorator]
 def log_as_json(**_: object) -> None:
     configure(base.lane(), base.ctx().owner)
 

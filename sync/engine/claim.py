@@ -164,6 +164,7 @@ class Claim:
             given = self._give_back(connection, [one for one in self.rows if one not in armed])
         self.rows.update(moved)  # only now: a transaction that failed moved nothing
         self._drop(given)
+        ctx.ring("prepare")  # the readers
         return {one: row.fire_at for one, row in moved.items()}
 
     def _others(self, connection: Connection) -> list[Record]:

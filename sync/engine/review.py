@@ -213,7 +213,10 @@ def waiting(ctx: Context) -> list[dict[str, Any]]:
 def _listed(connection: Connection, row: Record) -> dict[str, Any]:
     first = items.of_release(connection, row.id)[0]
     frozen, _ = items.get(connection, first.item, first.revision)
+    told = summary(connection, row)
     return {
+        **told,
+        "review": told["state"],
         "release": row.id,
         "item": frozen.item,
         "title": frozen.title,
@@ -223,7 +226,6 @@ def _listed(connection: Connection, row: Record) -> dict[str, Any]:
         "why": row.why,
         "release_at": iso(row.release_at) if row.release_at is not None else None,
         "created_at": iso(row.created_at),
-        **summary(connection, row),
     }
 
 

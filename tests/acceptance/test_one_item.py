@@ -19,8 +19,8 @@ from tests.acceptance.reader import Reader
 TITLE = "关于开通 12 路乡村公交环线的通告"
 STATIC = ("site", "gazette")  # shown by a web server; the others keep accounts and a record
 PATHS = {  # what each kind of outlet goes through, in this order
-    "queued": ["planned", "rendered", "prepare_begun", "prepared", "release_begun", "accepted", "released", "verified"],
-    "at once": ["planned", "rendered", "prepare_begun", "prepared", "release_begun", "released", "verified"],
+    "queued": ["planned", "rendered", "prepare_begun", "prepared", "release_begun", "accepted", "released", "appeared", "verified"],
+    "at once": ["planned", "rendered", "prepare_begun", "prepared", "release_begun", "released", "appeared", "verified"],
 }
 
 

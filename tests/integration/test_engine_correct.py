@@ -121,7 +121,7 @@ def test_a_lost_answer_leaves_one_copy(world: World) -> None:
 def test_what_cannot_be_corrected_is_said_beforehand(world: World) -> None:
     """Nothing is planned; leaving the outlet out is the mend."""
     _, item = published(world, site="site", stone="stubborn")
-    with pytest.raises(BadInput, match="stone.*cannot correct"):
+    with pytest.raises(BadInput, match=r"stone.*cannot correct"):
         correct(world, item)
     made = correct(world, item, named="site")
     world.run(5)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from channels.memory import MemoryChannel
-from sync.contract import Place
+from sync.contract import Ambiguous, Place, Prepared, Receipt, TryLater
 from sync.engine import approval, control, people, review
 from sync.engine.plan import plan
 from sync.engine.submit import submit
 from sync.engine.withdraw import Withdrawal, withdraw
-from sync.model import Align, BadInput, Edition, Policy, Rendition
+from sync.model import Align, BadInput, Edition, Key, Policy, Rendition
 from sync.store import journal, outlets
 from tests.integration.outside import BareChannel, remade
 from tests.integration.world import World
@@ -306,16 +307,73 @@ def test_approved_too_late_it_is_held_and_the_approvals_stay(desk: World) -> Non
     assert ("released", True) == (desk.release(made).state, desk.report(made)["late"])
 
 
-@pytest.mark.parametrize("act", ["settle", "retry"])
-def test_no_door_around_it_through_a_failed_delivery(desk: World, act: str) -> None:
-    """Held and resumed before the approvals: rendered again, and that is all."""
+def test_held_and_resumed_is_not_approved(desk: World) -> None:
+    """Rendered again, and that is all."""
     made = planned(desk, at=600)
     control.hold(as_(desk, "li"), made)
     control.resume(as_(desk, "li"), made)
     desk.run(5)
     assert {"rendered"} == set(desk.states(made).values())
     assert {} == touched(desk)
-    assert act
+
+
+def test_what_is_prepared_later_is_rendered_with_the_first(desk: World) -> None:
+    """An outlet whose drafts do not keep is prepared last; that it changed is found before anything is sent."""
+    desk.add("brief", "brief")
+    made = planned(desk, at=600, named="site,brief")
+    approved(desk, made, "wang,zhao")
+    desk.mischief["brief"] = remade(Retouched)
+    review.approve(as_(desk, "qian"), made)
+    desk.run(60)
+    assert {} == touched(desk)
+    assert {("brief", "content")} == {(one["outlet"], one["part"]) for one in changed(desk, made)}
+
+
+def lost(act: Callable[[], str]) -> str:
+    raise Ambiguous("the answer was lost")
+
+
+def test_what_a_person_calls_hidden_waits_for_approvals_too(desk: World) -> None:
+    """Settled, retried and resumed while another round is open: nothing is public until three people agree again."""
+    desk.add("dark", "blind")
+    desk.outside["dark"].scripts.append(lost)
+    made = planned(desk, at=600, named="site,dark")
+    approved(desk, made)
+    desk.run(100)
+    assert ("unresolved", "held") == (desk.states(made)["dark"], desk.release(made).state)
+    change_outlet(desk, "site", eager=True, settings={"a": "b"})
+    control.settle(as_(desk, "li"), desk.rows(made)["dark"].id, "nothing", None)
+    control.resume(as_(desk, "li"), made)
+    desk.run(700)
+    assert [0, 0] == [desk.published(name) for name in ("site", "dark")]
+    approved(desk, made)
+    desk.run(60)
+    assert "released" == desk.release(made).state
+    assert [1, 1] == [desk.published(name) for name in ("site", "dark")]
+
+
+class NotToday(BareChannel):
+    """Takes nothing for a while."""
+
+    def prepare(self, rendition: Rendition, key: Key, replaces: Receipt | None = None) -> Prepared:
+        raise TryLater("busy")
+
+
+def test_what_follows_alone_is_approved_as_it_is_then(desk: World) -> None:
+    """An optional outlet that was late and then changed waits for another round, though the others are public."""
+    desk.mischief["blog"] = remade(NotToday)
+    made = planned(desk, at=60)
+    approved(desk, made)
+    desk.run(90)
+    assert ("committed", 1, 0) == (desk.release(made).state, desk.published("site"), desk.published("blog"))
+    change_outlet(desk, "blog", eager=True, settings={"a": "b"})
+    desk.mischief.clear()
+    desk.run(90)
+    assert 0 == desk.published("blog")
+    assert [made] == [one["release"] for one in review.waiting(desk.ctx)]
+    approved(desk, made)
+    desk.run(90)
+    assert ("released", 1, 1) == (desk.release(made).state, desk.published("site"), desk.published("blog"))
 
 
 def test_a_unit_s_rule_holds_at_another_s_outlets(desk: World) -> None:
