@@ -11,7 +11,7 @@ import typer
 from sync import archive
 from sync.backup import take
 from sync.cli.lookup import found
-from sync.cli.output import Json, acting_person, document, help_word, say, settings, show_table, tell, wired
+from sync.cli.output import Json, acting_person, document, help_word, say, settings, show_table, state_word, tell, wired
 from sync.clock import SystemClock, iso
 from sync.engine import identity, recover
 from sync.engine.context import Context
@@ -140,7 +140,7 @@ def _status(unreachable: str | None, json: bool) -> None:
     elif told["recovery"] is None:
         say(help_word("没有待核对的内容", "nothing waits to be looked up"))
     else:
-        say(f"{told['recovery']} · {told['why']} · {told['found']}/{told['looks']}")
+        say(f"{told['recovery']} · {state_word(told['why'])} · {told['found']}/{told['looks']}")
         rows = [(one["outlet"], one["subject"], one["delivery"], one["why"]) for one in told["left"]]
         show_table(("outlet", "subject", "id", "why"), rows)
 

@@ -105,4 +105,6 @@ STATES = {
     "missing": "不见",
     "superseded": "已被更正",
     "removed": "已移除",
+    "restored": "已恢复",
+    "adopted": "已接管",
 }

@@ -19,7 +19,7 @@ from sync.contract import TryLater
 from sync.engine import approval, outcome
 from sync.engine.context import Context
 from sync.engine.evidence import clock_evidence, clock_offset, differ
-from sync.engine.identity import barred, put_off
+from sync.engine.identity import barred, must_wait
 from sync.flow import RE, D, E, R
 from sync.model import Problem
 from sync.store import copies, deliveries, outlets, releases
@@ -68,15 +68,11 @@ class Claim:
             self.committed = joined.state == R.COMMITTED
             if not self.committed and _too_late(joined, now):
                 return False  # whoever looks after doubt is about to hold it
-            if not releases.is_approved(
-                joined
-            ):  # committed, and what follows was changed since: due when approved again
+            if not releases.is_approved(joined):  # what follows was changed since: due when it is approved again
                 for row in free:
                     deliveries.note(connection, row, duty=None, due_at=None)
                 return False
-            if (why := next(filter(None, (barred(ctx, connection, row) for row in free)), None)) is not None:
-                for row in free:
-                    put_off(ctx, connection, row, why)
+            if must_wait(ctx, connection, *free):
                 return False
             newer = [one for one in free if copies.newer(connection, one.item, one.revision) is not None]
             if newer:

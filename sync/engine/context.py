@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from sync.clock import Clock
@@ -76,6 +77,7 @@ class Context:
     actor: str
     named: str | None = None  # the person for whom a command acts, when it names one
     held: Held = field(default_factory=Held)
+    kinds: dict[str, str] = field(default_factory=dict)  # outlet → its kind, which never changes
 
     @property
     def author(self) -> str:
@@ -92,13 +94,32 @@ def together(calls: Mapping[str, Callable[[], T]], most: int = 16) -> Iterator[t
     """Run the calls side by side; yields each name with its result, or whatever it raised, as they end.
 
     An outlet's answer and an exception are both evidence here, so no exception escapes."""
+    for batch in batches(calls, most):
+        yield from batch
+
+
+def batches(calls: Mapping[str, Callable[[], T]], most: int = 16) -> Iterator[list[tuple[str, T | BaseException]]]:
+    """As `together`, but all that have ended by now come at once: storing them costs one transaction."""
     if not calls:
         return
-    with ThreadPoolExecutor(min(most, len(calls)), thread_name_prefix="call") as pool:
-        futures: dict[Future[T], str] = {pool.submit(call): name for name, call in calls.items()}
-        for done in as_completed(futures):
-            error = done.exception()
-            yield futures[done], error if error is not None else done.result()
+    ended: SimpleQueue[tuple[str, T | BaseException]] = SimpleQueue()
+
+    def run(name: str, call: Callable[[], T]) -> None:
+        try:
+            ended.put((name, call()))
+        except BaseException as error:  # noqa: BLE001 - handed on: it is what came of this call
+            ended.put((name, error))
+
+    left = len(calls)
+    with ThreadPoolExecutor(min(most, left), thread_name_prefix="call") as pool:
+        for name, call in calls.items():
+            pool.submit(run, name, call)
+        while left:
+            batch = [ended.get()]
+            while not ended.empty():
+                batch.append(ended.get())
+            left -= len(batch)
+            yield batch
 
 
 def dump(value: Rendition | Prepared | Accepted | Receipt) -> dict[str, Any]:

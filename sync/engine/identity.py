@@ -120,10 +120,15 @@ def barred(ctx: Context, connection: Connection, row: Record) -> str | None:
     return None if why is None else f"{why}; live outlets are only read until `tongfa adopt`"
 
 
-def put_off(ctx: Context, connection: Connection, row: Record, why: str) -> None:
-    """It stays due, and says why it waits."""
+def must_wait(ctx: Context, connection: Connection, *rows: Record) -> bool:
+    """Whether one of them is barred: then all of them stay due, and say why they wait."""
+    why = next(filter(None, (barred(ctx, connection, row) for row in rows)), None)
+    if why is None:
+        return False
     problem = {"where": "installation", "message": why, "fatal": False}
-    deliveries.note(connection, row, due_at=ctx.store.now(connection) + LATER, problems=[problem])
+    for row in rows:
+        deliveries.note(connection, row, due_at=ctx.store.now(connection) + LATER, problems=[problem])
+    return True
 
 
 def stopped(ctx: Context) -> str | None:

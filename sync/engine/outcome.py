@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -37,8 +39,10 @@ def facts(ctx: Context, row: Record, can: Capabilities, now: int) -> Facts:
 
 def can_of(ctx: Context, row: Record) -> Capabilities:
     """What the delivery's kind of outlet can do."""
-    with ctx.store.read() as connection:
-        return ctx.kind(outlets.get(connection, row.outlet).kind).can
+    if row.outlet not in ctx.kinds:
+        with ctx.store.read() as connection:
+            ctx.kinds[row.outlet] = outlets.get(connection, row.outlet).kind
+    return ctx.kind(ctx.kinds[row.outlet]).can
 
 
 def answered(ctx: Context, row: Record, answer: object, **learnt: Any) -> None:
@@ -49,6 +53,20 @@ def answered(ctx: Context, row: Record, answer: object, **learnt: Any) -> None:
     with suppress(Superseded), ctx.store.write() as connection:
         apply_answer(ctx, connection, row, can, answer, **learnt)
         settle(ctx, connection, row.release)
+    ctx.ring("prepare")
+    ctx.ring("release")
+
+
+def all_answered(ctx: Context, answers: Sequence[tuple[Record, object]]) -> None:
+    """As `answered`, of several calls that ended together: one transaction for all."""
+    cans = [can_of(ctx, row) for row, _ in answers]
+    with ctx.store.write() as connection:
+        for (row, answer), can in zip(answers, cans, strict=True):
+            # Somebody newer has the row: what was written for it is undone, the others' answers are kept.
+            with suppress(Superseded), connection.begin_nested():
+                apply_answer(ctx, connection, row, can, answer)
+        for release_id in dict.fromkeys(row.release for row, _ in answers):
+            settle(ctx, connection, release_id)
     ctx.ring("prepare")
     ctx.ring("release")
 
@@ -105,7 +123,7 @@ def settle(ctx: Context, connection: Connection, release_id: str) -> None:
         at=ctx.store.now(connection),
         actor=ctx.actor,
         arm_before=ctx.settings.arm_before_s,
-        why=why_held(connection, release_id),
+        why=partial(why_held, connection, release_id),
     )
 
 

@@ -11,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sync.clock import SECOND
 from sync.contract import Place, Prepared, TryLater, Unsupported
 from sync.engine import approval, outcome
-from sync.engine.context import Context, dump, prepared, rendition, replaced, together
-from sync.engine.identity import barred, put_off
+from sync.engine.context import Context, batches, dump, prepared, rendition, replaced, together
+from sync.engine.identity import must_wait
 from sync.flow import ALLOWED, D, E, R
 from sync.model import BadInput, Key, Rendition
 from sync.store import deliveries, items, outlets, releases
@@ -30,8 +30,8 @@ def prepare(ctx: Context, ids: Sequence[str]) -> None:
     with ctx.held.during(ids):
         begun = _begin(ctx, ids)
         rows = {row.id: row for row in begun}
-        for one, answer in together({row.id: partial(_call, ctx, row) for row in begun}):
-            outcome.answered(ctx, rows[one], answer)
+        for batch in batches({row.id: partial(_call, ctx, row) for row in begun}):
+            outcome.all_answered(ctx, [(rows[one], answer) for one, answer in batch])
 
 
 def discard(ctx: Context, ids: Sequence[str]) -> None:
@@ -40,11 +40,9 @@ def discard(ctx: Context, ids: Sequence[str]) -> None:
         with ctx.store.write() as connection:
             begun = []
             for row in deliveries.some(connection, ids):
-                if row.state == D.PREPARED and row.owner is None and row.duty == "discard":
-                    if (why := barred(ctx, connection, row)) is not None:
-                        put_off(ctx, connection, row, why)
-                    else:
-                        begun.append(_claimed(ctx, connection, row, E.DISCARD_BEGUN))
+                due = row.state == D.PREPARED and row.owner is None and row.duty == "discard"
+                if due and not must_wait(ctx, connection, row):
+                    begun.append(_claimed(ctx, connection, row, E.DISCARD_BEGUN))
         rows = {row.id: row for row in begun}
         for one, answer in together({row.id: partial(discard_call, ctx, row) for row in begun}):
             outcome.answered(ctx, rows[one], answer)
@@ -73,8 +71,7 @@ def _begin(ctx: Context, ids: Sequence[str]) -> list[Record]:
         for row in deliveries.some(connection, list(renditions)):
             if not _is_due(row, ctx.store.now(connection)):
                 continue
-            if (why := barred(ctx, connection, row)) is not None:
-                put_off(ctx, connection, row, why)
+            if must_wait(ctx, connection, row):
                 continue
             made = renditions[row.id]
             joined = releases.get(connection, row.release)

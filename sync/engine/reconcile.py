@@ -16,7 +16,7 @@ from sync.contract import Accepted, Prepared, Receipt
 from sync.engine import outcome
 from sync.engine.approval import waits
 from sync.engine.context import Context, accepted, prepared, rendition, replaced, together
-from sync.engine.identity import barred, put_off
+from sync.engine.identity import must_wait
 from sync.engine.prepare import discard_call
 from sync.engine.removal import Cleared, clear
 from sync.engine.removal import store as store_cleared
@@ -40,9 +40,7 @@ def reconcile(ctx: Context, ids: Sequence[str]) -> None:
                 if row.owner is not None or row.duty != "reconcile" or (row.due_at or 0) > ctx.store.now(connection):
                     continue
                 # These two are no looks: they remove, and ask once more to remove.
-                removes = row.state in (D.DISCARDING, D.WITHDRAWING)
-                if removes and (why := barred(ctx, connection, row)) is not None:
-                    put_off(ctx, connection, row, why)
+                if row.state in (D.DISCARDING, D.WITHDRAWING) and must_wait(ctx, connection, row):
                     continue
                 attempts = row.attempts + (row.state == D.DISCARDING)
                 mine = {"owner": ctx.owner, "epoch": row.epoch + 1, "attempts": attempts}

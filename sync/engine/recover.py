@@ -18,27 +18,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from sync.clock import SECOND, iso
-from sync.contract import (
-    Accepted,
-    OutletError,
-    Prepared,
-    Probe,
-    Receipt,
-    Rejected,
-    Unsupported,
-)
+from sync.contract import Accepted, Receipt
 from sync.engine import conclude, identity, outcome
-from sync.engine.context import Context, accepted, dump, prepared, rendition, replaced, together
-from sync.engine.prepare import render
+from sync.engine.context import Context, dump, together
+from sync.engine.look import Found, look, said
 from sync.flow import RE, D, E, R
-from sync.model import BadInput, Key, Rendition
+from sync.model import BadInput, Rendition
 from sync.store import copies, deliveries, outlets, recovery, releases
 from sync.store.deliveries import Superseded
 from sync.store.tables import Record, copy, delivery, release
@@ -46,18 +37,6 @@ from sync.store.tables import Record, copy, delivery, release
 AGAIN = (1, 2, 5, 10, 30, 60)  # seconds until an outlet that did not answer is asked again; the last repeats
 SHIELD = 30 * SECOND  # µs in which nobody else looks the same up
 BATCH = 64
-SOON = SECOND // 2  # µs
-
-
-@dataclass(frozen=True)
-class Found:
-    """What one look came to. No `what`: not known yet, to be asked again, at `again` if that is known."""
-
-    what: str | None
-    why: str = ""
-    answer: Receipt | Accepted | None = None
-    made: Rendition | None = None  # rendered for the look
-    again: int | None = None
 
 
 def begin(connection: Connection, why: str, backup: Mapping[str, Any], *, at: int, actor: str) -> Record:
@@ -116,8 +95,8 @@ def look_up(ctx: Context) -> None:
         for one in due:
             recovery.note(connection, one, due_at=now + SHIELD, attempts=one.attempts + 1)
     looks = {f"{one.subject} {one.delivery}": one for one in due}
-    for name, found in together({name: partial(_look, ctx, row, one) for name, one in looks.items()}):
-        _store(ctx, looks[name], found if isinstance(found, Found) else Found(None, _said(found)))
+    for name, found in together({name: partial(look, ctx, row, one) for name, one in looks.items()}):
+        _store(ctx, looks[name], found if isinstance(found, Found) else Found(None, said(found)))
     with ctx.store.write() as connection:
         row = recovery.current(connection)
         if row is not None and recovery.is_empty(connection, row.id):
@@ -143,87 +122,6 @@ def give_up(ctx: Context, outlet: str) -> int:
             recovery.note(connection, one, **values, why=f"given up by {ctx.actor}: {one.why}".rstrip(": "))
     ctx.ring("prepare")
     return len(mine)
-
-
-# looking: no transaction is open, nothing is changed
-
-
-def _look(ctx: Context, began: Record, one: Record) -> Found:
-    with ctx.store.read() as connection:
-        row, outlet = deliveries.get(connection, one.delivery), outlets.get(connection, one.outlet)
-        withdraws = releases.get(connection, row.release).action == "withdraw"
-        unsure = one.subject == recovery.COPY and _is_under_way(connection, began, row)
-        now = ctx.store.now(connection)
-    can = ctx.kind(outlet.kind).can
-    lands = can.lands_within if ctx.settings.lands_within_s is None else ctx.settings.lands_within_s
-    until = began.begun_at + round(lands * SECOND)
-    try:
-        if unsure:  # a correction of it may have changed it: that is found out first
-            return Found(None, "what may have taken its place is looked up first", again=now + SOON)
-        if one.subject == recovery.COPY:
-            found = _look_at_copy(ctx, row, outlet)
-        elif withdraws:
-            found = _look_at_withdrawal(ctx, row, outlet)
-        else:
-            found = _look_at_delivery(ctx, row, outlet)
-    except Unsupported as error:
-        return Found(recovery.BLIND, str(error))
-    except Rejected as error:
-        return Found(recovery.REFUSED, str(error))
-    except OutletError as error:
-        return Found(None, _said(error))
-    absent = found.what in (recovery.NOTHING, recovery.HIDDEN, recovery.MISSING, recovery.COMING)
-    if absent and now < until:
-        return Found(None, "nothing is public yet; what was just sent may still appear", again=until)
-    if absent and can.probe is Probe.BLIND and one.subject == recovery.DELIVERY and not withdraws:
-        return Found(recovery.BLIND, "the outlet cannot be looked up")
-    return found
-
-
-def _look_at_delivery(ctx: Context, row: Record, outlet: Record) -> Found:
-    made = None if row.rendition is not None else render(ctx, row)
-    with ctx.store.read() as connection:
-        key = Key(outlets.identity(connection), row.id)
-    hint = accepted(row) or prepared(row)
-    answer = ctx.channel(outlet).probe(made or rendition(row), key, hint, replaced(row))
-    match answer:
-        case Receipt():
-            return Found(recovery.PUBLIC, answer=answer, made=made)
-        case Accepted():
-            return Found(recovery.COMING, "the outlet has taken it, and shows nothing yet", answer)
-        case Prepared():
-            return Found(recovery.HIDDEN)
-        case None:
-            return Found(recovery.NOTHING)
-
-
-def _look_at_withdrawal(ctx: Context, row: Record, outlet: Record) -> Found:
-    with ctx.store.read() as connection:
-        left = copies.readable(connection, row.item, row.outlet)
-        made_by = {one.id: deliveries.get(connection, one.id) for one in left}
-    channel = ctx.channel(outlet)
-    seen = [one.url for one in left if channel.verify(Receipt(**one.receipt), rendition(made_by[one.id])).visible]
-    return Found(recovery.PUBLIC, f"still public: {', '.join(seen)}") if seen else Found(recovery.NOTHING)
-
-
-def _look_at_copy(ctx: Context, row: Record, outlet: Record) -> Found:
-    with ctx.store.read() as connection:
-        there = connection.execute(select(copy).where(copy.c.id == row.id)).one()
-    if row.rendition is None:
-        raise Unsupported("what it should show was never kept")
-    sighting = ctx.channel(outlet).verify(Receipt(**there.receipt), rendition(row))
-    if not sighting.visible:
-        return Found(recovery.MISSING, "no reader finds it")
-    if sighting.problems:
-        return Found(recovery.ALTERED, "; ".join(one.message for one in sighting.problems))
-    return Found(recovery.PUBLIC)
-
-
-def _is_under_way(connection: Connection, began: Record, row: Record) -> bool:
-    """Whether a look at a delivery of the same item there has not found anything yet."""
-    open_ = {one.delivery for one in recovery.looks(connection, began.id, open_only=True) if one.subject == "delivery"}
-    there = select(delivery.c.id).where(delivery.c.item == row.item, delivery.c.outlet == row.outlet)
-    return not open_.isdisjoint(connection.execute(there).scalars())
 
 
 # storing: one transaction a look
@@ -295,10 +193,6 @@ def _believe(
     after = deliveries.move(connection, row, event, at=now, actor=ctx.actor, detail=told, **learnt)
     copies.appear(connection, after, at=now, actor=ctx.actor)
     outcome.settle(ctx, connection, row.release)
-
-
-def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__
 
 
 def left(connection: Connection) -> Sequence[Mapping[str, Any]]:

@@ -20,7 +20,7 @@ from sync.clock import SECOND
 from sync.contract import OutletError, Receipt, Rejected, Stale, TryLater, Unsupported
 from sync.engine import outcome
 from sync.engine.context import Context, rendition, together
-from sync.engine.identity import barred, put_off
+from sync.engine.identity import must_wait
 from sync.engine.withdraw import begin
 from sync.flow import D, E, R
 from sync.model import Key, Problem
@@ -64,8 +64,7 @@ def _begin(ctx: Context, ids: Sequence[str]) -> list[Record]:
             now = ctx.store.now(connection)
             if row.duty != "withdraw" or row.owner is not None or row.due_at is None or row.due_at > now:
                 continue
-            if (why := barred(ctx, connection, row)) is not None:
-                put_off(ctx, connection, row, why)
+            if must_wait(ctx, connection, row):
                 continue
             if row.state == D.RELEASED:
                 begun.append(deliveries.note(connection, row, due_at=now + SHIELD))

@@ -7,7 +7,7 @@ seconds. Reads begin at the instant, never before it, so that no cache learns of
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from sync.clock import MILLISECOND, SECOND
 from sync.contract import OutletError, Receipt, Reveal, Unsupported
 from sync.engine import outcome
-from sync.engine.context import Context, accepted, prepared, receipt, rendition, replaced, together
+from sync.engine.context import Context, accepted, batches, prepared, receipt, rendition, replaced
 from sync.flow import D, E
 from sync.model import Key, Rendition, Sighting
 from sync.store import copies, deliveries, items, outlets
@@ -52,7 +52,17 @@ def verify(ctx: Context, ids: Sequence[str]) -> None:
             if row.duty == "verify" and row.due_at is not None and row.due_at <= now
         }
     public: list[str] = []
-    for one, watched in together({one: partial(_watch, ctx, row) for one, row in rows.items()}):
+    for batch in batches({one: partial(_watch, ctx, row) for one, row in rows.items()}):
+        _store(ctx, {one: watched for one, watched in batch if isinstance(watched, Watched) and not watched.polled})
+        public += _look_further(ctx, batch)
+    if public:
+        verify(ctx, public)  # a reader may see it from now on: no waiting for the next look for due rows
+
+
+def _look_further(ctx: Context, batch: Sequence[tuple[str, Watched | BaseException]]) -> list[str]:
+    """Reads that failed, and jobs that were asked about; returns what became public by the outlet's word."""
+    public = []
+    for one, watched in batch:
         if isinstance(watched, BaseException):
             _put_off(ctx, one, str(watched))
         elif watched.polled:
@@ -62,10 +72,7 @@ def verify(ctx: Context, ids: Sequence[str]) -> None:
                 outcome.probed(ctx, row, watched.found)
             if isinstance(watched.found, Receipt):
                 public.append(one)
-        else:
-            _store(ctx, one, watched)
-    if public:
-        verify(ctx, public)  # a reader may see it from now on: no waiting for the next look for due rows
+    return public
 
 
 def _watch(ctx: Context, row: Record) -> Watched:
@@ -126,51 +133,60 @@ def _foreseen(row: Record, address: str | None) -> Receipt | None:
     return Receipt(there.ref, address, 0, there.notes)
 
 
-def _store(ctx: Context, one: str, watched: Watched) -> None:
+def _store(ctx: Context, seen: Mapping[str, Watched]) -> None:
+    """What these watches came to, in one transaction."""
+    if not seen:
+        return
     with ctx.store.write() as connection:
-        row, now = deliveries.get(connection, one), ctx.store.now(connection)
-        seen = watched.sighting
-        values: dict[str, Any] = {"reads": row.reads + 1}
-        if row.visible_at is None:
-            values["visible_after"] = watched.unseen_after
-            if seen is not None:
-                values["visible_at"] = seen.ended_at
-        if row.state not in (D.RELEASING, D.RELEASED):
-            return
-        if watched.unreadable:
-            _end_unread(ctx, connection, row, now, watched.why)
-            return
-        if row.state == D.RELEASED and seen is not None and not seen.problems:
-            detail = {"reader": ctx.actor, "visible_at": values.get("visible_at", row.visible_at)}
-            values |= {"match": True, "problems": [], "duty": None, "due_at": None}
-            copies.read_back(connection, row.id, same=True, at=now, actor=ctx.actor)
-            if left := copies.superseded(connection, row):  # until it is gone, readers find both
-                message = f"the copy before it is still public: {left[0].url}"
-                values["problems"] = [{"where": "public", "message": message, "fatal": False}]
-                deliveries.note(connection, row, **values | {"duty": "withdraw", "due_at": now, "attempts": 0})
-                ctx.ring("prepare")
-                return
-            deliveries.move(connection, row, E.VERIFIED, at=now, actor=ctx.actor, detail=detail, **values)
-            outcome.settle(ctx, connection, row.release)
-            return
-        if row.state == D.RELEASED and seen is not None:
-            copies.read_back(connection, row.id, same=False, at=now, actor=ctx.actor)
-            values |= {"match": False, "problems": [outcome.shown(problem) for problem in seen.problems]}
-        elif row.state == D.RELEASED:
-            values["problems"] = [{"where": "public", "message": watched.why or "not visible yet", "fatal": False}]
-        wait = 0.0 if row.state == D.RELEASING and seen is not None else AGAIN[min(row.reads, len(AGAIN) - 1)]
-        deliveries.note(connection, row, **values, due_at=now + max(50 * MILLISECOND, round(wait * SECOND)))
+        ended = {_keep(ctx, connection, deliveries.get(connection, one), watched) for one, watched in seen.items()}
+        for release_id in sorted(one for one in ended if one is not None):
+            outcome.settle(ctx, connection, release_id)
 
 
-def _end_unread(ctx: Context, connection: Connection, row: Record, now: int, why: str) -> None:
+def _keep(ctx: Context, connection: Connection, row: Record, watched: Watched) -> str | None:
+    """Returns the release when a delivery of it has come to its end."""
+    now = ctx.store.now(connection)
+    seen = watched.sighting
+    values: dict[str, Any] = {"reads": row.reads + 1}
+    if row.visible_at is None:
+        values["visible_after"] = watched.unseen_after
+        if seen is not None:
+            values["visible_at"] = seen.ended_at
+    if row.state not in (D.RELEASING, D.RELEASED):
+        return None
+    if watched.unreadable:
+        return _end_unread(ctx, connection, row, now, watched.why)
+    if row.state == D.RELEASED and seen is not None and not seen.problems:
+        detail = {"reader": ctx.actor, "visible_at": values.get("visible_at", row.visible_at)}
+        values |= {"match": True, "problems": [], "duty": None, "due_at": None}
+        copies.read_back(connection, row.id, same=True, at=now, actor=ctx.actor)
+        if left := copies.superseded(connection, row):  # until it is gone, readers find both
+            message = f"the copy before it is still public: {left[0].url}"
+            values["problems"] = [{"where": "public", "message": message, "fatal": False}]
+            deliveries.note(connection, row, **values | {"duty": "withdraw", "due_at": now, "attempts": 0})
+            ctx.ring("prepare")
+            return None
+        deliveries.move(connection, row, E.VERIFIED, at=now, actor=ctx.actor, detail=detail, **values)
+        return str(row.release)
+    if row.state == D.RELEASED and seen is not None:
+        copies.read_back(connection, row.id, same=False, at=now, actor=ctx.actor)
+        values |= {"match": False, "problems": [outcome.shown(problem) for problem in seen.problems]}
+    elif row.state == D.RELEASED:
+        values["problems"] = [{"where": "public", "message": watched.why or "not visible yet", "fatal": False}]
+    wait = 0.0 if row.state == D.RELEASING and seen is not None else AGAIN[min(row.reads, len(AGAIN) - 1)]
+    deliveries.note(connection, row, **values, due_at=now + max(50 * MILLISECOND, round(wait * SECOND)))
+    return None
+
+
+def _end_unread(ctx: Context, connection: Connection, row: Record, now: int, why: str) -> str | None:
     """Nobody can read it: it is public on the receiver's word, and ends so. Not before the word is there."""
     if row.state == D.RELEASED:
         told = {"reader": ctx.actor, "why": why}
         over = {"duty": None, "due_at": None, "problems": [{"where": "public", "message": why, "fatal": False}]}
         deliveries.move(connection, row, E.CLOSED, at=now, actor=ctx.actor, detail=told, **over)
-        outcome.settle(ctx, connection, row.release)
-    else:
-        deliveries.note(connection, row, due_at=now + SECOND)
+        return str(row.release)
+    deliveries.note(connection, row, due_at=now + SECOND)
+    return None
 
 
 def _put_off(ctx: Context, one: str, why: str) -> None:

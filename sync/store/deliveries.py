@@ -31,6 +31,9 @@ _NEXT_DUE = select(func.min(delivery.c.due_at)).where(
 )
 
 
+HEAVY = frozenset({"rendition", "prepared", "accepted", "receipt", "replaces", "problems", "canonical_url"})
+
+
 class Superseded(Exception):
     """The row went on without us: somebody with a newer epoch has it. Nothing was changed."""
 
@@ -72,6 +75,14 @@ def some(connection: Connection, ids: Sequence[str]) -> Sequence[Record]:
 def of_release(connection: Connection, release_id: str) -> Sequence[Record]:
     return connection.execute(
         select(delivery).where(delivery.c.release == release_id).order_by(delivery.c.outlet, delivery.c.item)
+    ).all()
+
+
+def standing(connection: Connection, release_id: str) -> Sequence[Record]:
+    """As `of_release`, without texts and receipts: all that moves and notes need, at a fraction of the cost."""
+    wanted = select(*(column for column in delivery.c if column.name not in HEAVY))
+    return connection.execute(
+        wanted.where(delivery.c.release == release_id).order_by(delivery.c.outlet, delivery.c.item)
     ).all()
 
 

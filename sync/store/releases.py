@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -132,37 +132,38 @@ def _write(
     return changed
 
 
-def settle(connection: Connection, release_id: str, *, at: int, actor: str, arm_before: float, why: str = "") -> Record:
+def settle(
+    connection: Connection, release_id: str, *, at: int, actor: str, arm_before: float, why: Callable[[], str]
+) -> Record:
     """Apply the joint rules after deliveries moved, with the due rows that follow. Returns the release.
 
     To be called in the transaction of the moves, so that no state ever waits for a second one.
     """
     row = get(connection, release_id)
-    while (
-        asked := flow.joint(R(row.state), standings(connection, release_id), approved=is_approved(row))
-    ) is not None:
-        values = {"why": why or "a required outlet cannot go out"} if asked is RE.HELD else {}
-        row = move(connection, row, asked, at=at, actor=actor, detail={"why": why} if why else {}, **values)
+    while (asked := flow.joint(R(row.state), standings(connection, release_id), approved=is_approved(row))) is not None:
+        told = why() if asked is RE.HELD else ""
+        values = {"why": told or "a required outlet cannot go out"} if asked is RE.HELD else {}
+        row = move(connection, row, asked, at=at, actor=actor, detail={"why": told} if told else {}, **values)
     if row.state == R.READY:
-        going = deliveries.of_release(connection, release_id)
+        going = deliveries.standing(connection, release_id)
         earliest = max((one.ahead for one in going), default=0)
         due_at = at if row.release_at is None else max(at, row.release_at - earliest - round(arm_before * SECOND))
         for one in going:
             if one.state == D.PREPARED and one.owner is None and (one.duty, one.due_at) != ("release", due_at):
                 deliveries.note(connection, one, duty="release", due_at=due_at)
     elif row.state in (R.HELD, R.OPEN):
-        for one in deliveries.of_release(connection, release_id):
+        for one in deliveries.standing(connection, release_id):
             if one.duty == "release" and D(one.state) not in IN_FLIGHT:
                 deliveries.note(connection, one, duty=None, due_at=None)
     elif row.state == R.CANCELLED:
-        for one in deliveries.of_release(connection, release_id):
+        for one in deliveries.standing(connection, release_id):
             if E.CANCELLED in flow.TABLE[D(one.state)]:
                 deliveries.move(connection, one, E.CANCELLED, at=at, actor=actor, duty=None, due_at=None)
             elif one.state == D.PREPARED and one.duty != "discard":
                 discard = {"duty": "discard", "due_at": at, "owner": None, "epoch": one.epoch + 1}
                 deliveries.note(connection, one, **discard)
     elif row.state == R.COMMITTED:
-        for one in deliveries.of_release(connection, release_id):
+        for one in deliveries.standing(connection, release_id):
             if one.stopped and E.CANCELLED in flow.TABLE[D(one.state)]:
                 deliveries.move(connection, one, E.CANCELLED, at=at, actor=actor, duty=None, due_at=None)
             elif one.stopped and one.state == D.PREPARED and one.duty != "discard":

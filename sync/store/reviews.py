@@ -136,18 +136,16 @@ def waiting(connection: Connection) -> Sequence[Record]:
 
 def bound_to(connection: Connection, outlet: str) -> Sequence[Record]:
     """Releases under review or approved that still have something to put in place, or send, at an outlet."""
+    going = delivery.c.state.in_(("planned", "rendered", "preparing", "prepared"))
+    there = select(delivery.c.release).where(delivery.c.outlet == outlet, going)
     return connection.execute(
-        select(release)
-        .join(delivery, delivery.c.release == release.c.id)
-        .where(
-            delivery.c.outlet == outlet,
-            delivery.c.state.in_(("planned", "rendered", "preparing", "prepared")),
+        select(release).where(
+            release.c.id.in_(there),
             release.c.review == THREE,
             release.c.action != "withdraw",
             release.c.digest.is_not(None),
             release.c.state.in_(("open", "ready", "held", "committed")),
         )
-        .distinct()
     ).all()
 
 

@@ -47,7 +47,7 @@ class Stamped(socket.socket):
         self._note(ancillary)
         return content
 
-    def recv_other(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
+    def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
         """As asyncio reads what TLS has to decrypt."""
         room = memoryview(buffer)[: nbytes or None]
         size, ancillary, _, _ = self.recvmsg_into([room], SPACE, flags)

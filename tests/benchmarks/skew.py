@@ -31,7 +31,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 NAIVE_SLOTS = 2  # one run of each pool, one after the other
 GRACE = 0.1  # seconds after a naive run was seen to be complete; its last answer has left by then
 TOO_BUSY = 0.25  # share of the cores
-PLANNING = 0.4  # seconds that planning and preparing one release takes two cores
+PLANNING = 0.3  # seconds that planning and preparing one release takes two cores
 NAMES = [account.name for account in TEN]
 
 
@@ -49,7 +49,7 @@ class Size:
     crews: int
 
 
-FULL, QUICK = Size(10, 5, 20, 3, 15, 15.0, 10), Size(4, 3, 0, 1, 5, 5.0, 4)
+FULL, QUICK = Size(10, 5, 15, 3, 15, 15.0, 6), Size(4, 3, 0, 1, 5, 5.0, 3)
 BURST = 10  # releases due at one instant
 
 

@@ -221,7 +221,7 @@ async def _one_request(authority: Authority, trusting: ssl.SSLContext) -> tuple[
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"!")  # the handshake is over, and its packets are none of the request's
         await reader.readexactly(5)
-        stamped.set_result(arrived[writer.get_extra_info("socket").fileno()])
+        stamped.set_result(arrived.get(writer.get_extra_info("socket").fileno(), 0))
         writer.close()
 
     mine = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -159,8 +159,16 @@ def test_it_is_of_one_moment_while_others_write(here: Here) -> None:
         while not stop.is_set():
             with here.ctx.store.write() as connection:
                 for act in ("one", "two"):
-                    about = {"unit": outlets.LOCAL_UNIT, "subject": "item", "subject_id": str(len(made)), "act": act}
-                    made.append(journal.write(connection, at=CLOCK.now(), actor="test", **about))
+                    number = journal.write(
+                        connection,
+                        at=CLOCK.now(),
+                        unit=outlets.LOCAL_UNIT,
+                        subject="item",
+                        subject_id=str(len(made)),
+                        act=act,
+                        actor="test",
+                    )
+                    made.append(number)
 
     before = _size(here.ctx) % 2
 
@@ -267,7 +275,7 @@ def test_a_death_half_way_leaves_nothing_that_could_be_started(
 def test_a_full_disk_is_told_before(here: Here, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing is written that could not be ended."""
     usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
-    monkeypatch.setattr(backup.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(BadInput, match="MiB are free"):
         here.take()
     assert not (tmp_path / "b.tar").exists()

@@ -182,6 +182,27 @@ def test_what_was_committed_and_is_nowhere_is_asked_of_a_person(restorable: Rest
     assert "removed since" in restorable.rows(made)["blog"].problems[0]["message"]
 
 
+def test_what_was_just_sent_may_still_appear(restorable: Restorable, tmp_path: Path) -> None:
+    """Nothing is there at the first look; the old process's request takes effect after it, within the quarantine."""
+    set_up(restorable, "site", "blog")
+    made = restorable.plan("site,blog", at=10)
+    restorable.run(5)
+    restorable.outside["blog"].late_by = 3.0
+    restorable.outside["blog"].faults.append("late")
+    restorable.run_to(made, 0.5)
+    restorable.save(tmp_path / "old")
+    restorable.run(0.7)
+    assert [0, 1] == [len(restorable.outside[name].posts) for name in ("blog", "site")]
+    before = restorable.sent()
+    restorable.restore(tmp_path / "old")
+    restorable.process()
+    restorable.run(2)
+    assert (True, before) == (restorable.is_open(), restorable.sent())
+    restorable.run(60)
+    assert {"site": "verified", "blog": "verified"} == restorable.states(made)
+    assert 1 == restorable.published("blog")
+
+
 def test_a_copy_that_is_gone_is_missing_and_one_that_changed_is_altered(restorable: Restorable, tmp_path: Path) -> None:
     """Withdrawn at one outlet and corrected at another after the backup: neither is put back."""
     set_up(restorable, "site", "blog")
@@ -366,7 +387,7 @@ def _history(world: Restorable, chance: random.Random, folder: Path, monkeypatch
     for number in range(9):
         for one in world.outside.values():
             if chance.random() < 0.2:
-                one.faults.append(chance.choice(["refuse", "lose", "unheard", "late"]))  # type: ignore[arg-type]
+                one.faults.append(chance.choice(["refuse", "lose", "unheard", "late"]))
         what = chance.choice(["publish", "publish", "publish", "correct", "withdraw", "hold", "cancel"])
         with suppress(BadInput):
             if what == "publish" or not made:

@@ -237,6 +237,24 @@ def test_a_changed_outlet_voids_the_approvals(desk: World, eager: bool, outlet: 
     assert [1, 1] == [desk.published(name) for name in ("site", "blog")]
 
 
+def test_no_outlet_goes_out_beside_a_changed_one(world: World) -> None:
+    """The release process alone finds an optional outlet changed: the others do not go out without it either."""
+    world.add("site", "site")
+    world.add("blog", required=False)
+    staffed(world)
+    preparing = world.process("prepare")
+    made = planned(world, at=600)
+    approved(world, made)
+    world.run(5)
+    world.processes.remove(preparing)
+    world.process("release")
+    change_outlet(world, "blog", eager=False, settings={"a": "b"})
+    world.run(700)
+    assert [0, 0] == [world.published(name) for name in ("site", "blog")]
+    assert ("open", 2) == (world.release(made).state, world.release(made).round)
+    world.processes.append(preparing)
+
+
 def test_a_changed_outlet_before_the_last_approval(desk: World) -> None:
     """Approvals of something else are not added up: the third person is told to look again."""
     made = planned(desk, at=600)

@@ -63,7 +63,7 @@ def moved(connection: Connection) -> None:
     row = deliveries.move(connection, row, E.RENDERED, at=AT, actor="test", duty="prepare", due_at=AT)
     row = deliveries.move(connection, row, E.PREPARE_BEGUN, at=AT, actor="test", owner="me", epoch=row.epoch + 1)
     deliveries.move(connection, row, E.PREPARED, at=AT, actor="test", owner=None, duty=None, due_at=None)
-    releases.settle(connection, "release-1", at=AT, actor="test", arm_before=30)
+    releases.settle(connection, "release-1", at=AT, actor="test", arm_before=30, why=str)
 
 
 def test_state_entry_and_due_row_come_together(store: Store) -> None:

@@ -43,7 +43,7 @@ with store.write() as connection:
     row = deliveries.move(connection, row, E.RENDERED, at=1, actor="victim", duty="prepare", due_at=1)
     row = deliveries.move(connection, row, E.PREPARE_BEGUN, at=1, actor="victim", owner="victim", epoch=2)
     deliveries.move(connection, row, E.PREPARED, at=1, actor="victim", owner=None, duty=None, due_at=None)
-    releases.settle(connection, "release-1", at=1, actor="victim", arm_before=30)
+    releases.settle(connection, "release-1", at=1, actor="victim", arm_before=30, why=str)
     print("here", flush=True)
     signal.pause()
 """

@@ -392,7 +392,7 @@ def in_flight(store: Store, owner: str) -> Record:
         row = deliveries.get(connection, "delivery-1")
         for event in (E.RENDERED, E.PREPARE_BEGUN, E.PREPARED):
             row = deliveries.move(connection, row, event, at=AT, actor="test")
-        joined = releases.settle(connection, "release-1", at=AT, actor="test", arm_before=30)
+        joined = releases.settle(connection, "release-1", at=AT, actor="test", arm_before=30, why=str)
         releases.move(connection, joined, RE.COMMITTED, at=AT, actor="test")
         row = deliveries.note(connection, deliveries.get(connection, row.id), owner=owner, epoch=row.epoch + 1)
         return deliveries.move(connection, row, E.RELEASE_BEGUN, at=AT, actor="test", fire_at=AT)
