@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     )
     lang: Literal["zh-CN", "en"] = Field(
         default_factory=lambda: _language(os.environ),
-        description="Language of messages and console.",
+        description="Language of messages.",
         json_schema_extra={"shown": "from the locale"},
     )
     timezone: str = Field("Asia/Shanghai", description="Time zone in which instants are shown to people.")

@@ -19,14 +19,14 @@ from sync.model import BadInput
 from sync.restore import restore as bring_back
 from sync.store import outlets, recovery
 
-# `tongfa backup` and the like say what they are about in one table of words.
+# Chinese, English.
 STILL_RUNS = (
     "若原主机仍在运行其数据库副本，它也会继续发布：请先将其停止",
     "if the old host still runs on its own copy of the database, it will publish too: stop it first",
 )
 LOOKS_FIRST = (
     "启动 `tongfa up`：先在各发布端逐一核对，核对完毕之前不发送任何内容（`tongfa restore --status`）",
-    "start `tongfa up`: it first looks everything up at the outlets, and sends nothing before (`tongfa restore --status`)",
+    "start `tongfa up`: it first looks everything up at the outlets and sends nothing (`tongfa restore --status`)",
 )
 ADOPT_THEN = (
     "正式发布端在 `tongfa adopt` 之前只读",

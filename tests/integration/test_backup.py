@@ -132,13 +132,17 @@ def test_what_is_restored_is_what_was_backed_up(here: Here, databases: Any) -> N
         ctx.lock.release()
 
 
-def test_a_restored_installation_takes_new_items(here: Here, databases: Any) -> None:
+def test_a_restored_installation_is_adopted_and_takes_new_items(here: Here, databases: Any) -> None:
     """Numbering goes on where it was: the log has no gap and no number twice."""
     path = here.take()
     settings = databases("again")
     bring_back(settings, path)
     again = Here(settings)
     try:
+        assert recover.adopt(again.ctx)  # it is another folder, or another database
+        recover.look_up(again.ctx)
+        with again.ctx.store.read() as connection:
+            assert (None, None) == (recovery.current(connection), identity.mismatch(again.settings, connection))
         before = _size(again.ctx)
         again.item("恢复之后的通告")
         assert before + 1 == _size(again.ctx)

@@ -340,5 +340,3 @@ def test_the_one_it_falls_to_does_not_come(world: World) -> None:
     world.run(60)
     assert dict.fromkeys(names, "verified") == world.states(made)
     assert world.release(made).release_at + SECOND > max(row.sent_at for row in world.rows(made).values())
-
-

@@ -207,7 +207,7 @@ def used_codes() -> set[int]:
                 each = values.elts if isinstance(values, ast.Tuple) else [values]
                 for name, value in zip(names, each, strict=False):
                     if isinstance(name, ast.Name) and isinstance(value, ast.Constant) and name.id in CODES:
-                        found.add(value.value)
+                        found.add(int(str(value.value)))
     raised = {name for path in (ROOT / "sync" / "cli").glob("*.py") for name in ended_with(path)}
     assert set() == raised - CODES - VARIABLES, "a command ends with a code that this test does not know"
     return found

@@ -307,6 +307,7 @@ def test_the_quarantine_is_the_outlets_own_bound() -> None:
     """From now, in whole microseconds."""
     assert NOW + 1_500_000 == quarantine(replace(FACTS, lands_within=1.5))
 
+
 def test_what_cannot_be_asked_for_hours_goes_to_a_person() -> None:
     """Looking goes on for six hours; then somebody has to say what the outlet shows."""
     known = replace(FACTS, since=NOW - 6 * 3600 * SECOND)

@@ -15,7 +15,7 @@ depends_on = None
 COPY_MOVED = "NEW.state IS DISTINCT FROM OLD.state OR NEW.entry_id IS DISTINCT FROM OLD.entry_id"
 
 RECOVERY_MOVED = "NEW.state IS DISTINCT FROM OLD.state OR NEW.entry_id IS DISTINCT FROM OLD.entry_id"
-UNLOOKED = "NEW.state = 'ended' AND EXISTS (SELECT 1 FROM look WHERE recovery = NEW.id AND found IS NULL)"
+UNLOOKED = "NEW.state = 'ended' AND EXISTS (SELECT 1 FROM look l WHERE l.recovery = NEW.id AND l.found IS NULL)"
 UNFOUND = (
     "(OLD.found IS NOT NULL AND NEW.found IS DISTINCT FROM OLD.found) OR NEW.recovery IS DISTINCT FROM OLD.recovery "
     "OR NEW.subject IS DISTINCT FROM OLD.subject OR NEW.delivery IS DISTINCT FROM OLD.delivery"
