@@ -10,13 +10,27 @@ import typer
 from sync.bootstrap import create_home, kinds
 from sync.cli.given import capabilities, need_all, secrets_given, settings_given
 from sync.cli.lookup import named_outlet
-from sync.cli.output import As, Json, document, group, say, settings, show_table, state_word, tell, tick, wired, word
+from sync.cli.output import (
+    As,
+    Json,
+    Second,
+    document,
+    group,
+    say,
+    settings,
+    show_table,
+    state_word,
+    tell,
+    tick,
+    wired,
+    word,
+)
 from sync.clock import SystemClock
 from sync.contract import OutletError
 from sync.engine import control
 from sync.engine.approval import outlet_changed
 from sync.engine.context import Context
-from sync.engine.people import home_unit
+from sync.engine.people import going_live, home_unit
 from sync.model import BadInput
 from sync.store import outlets
 from sync.store.tables import Record
@@ -56,6 +70,7 @@ def add(
     ] = False,
     unit: Annotated[str | None, typer.Option(metavar="UNIT", help="whose outlet it is")] = None,
     as_: As = None,
+    second: Second = None,
     json: Json = False,
 ) -> None:
     """Add an outlet; it is a sandbox until marked live."""
@@ -87,7 +102,8 @@ def add(
             "live": live,
             "private_network": private_network,
         }
-        outlets.add(connection, values, at=ctx.store.now(connection), actor=ctx.actor)
+        agreed = going_live(ctx, connection, second) if live else None
+        outlets.add(connection, values, at=ctx.store.now(connection), actor=ctx.actor, agreed=agreed)
     _show(ctx, name, json)
 
 
@@ -151,6 +167,7 @@ def set_values(
         bool | None, typer.Option("--private-network/--public-network", help="which addresses it may have")
     ] = None,
     as_: As = None,
+    second: Second = None,
     json: Json = False,
 ) -> None:
     """Change an outlet. A new address, account or live mark makes what is prepared there stale, and voids approvals."""
@@ -174,7 +191,9 @@ def set_values(
     if changed.get("live", row.live):
         need_all(can, row.kind, changed.get("settings", row.settings), changed.get("secrets", row.secrets))
     with ctx.store.write() as connection:
-        outlets.change(connection, row, "changed", at=ctx.store.now(connection), actor=ctx.actor, **changed)
+        agreed = going_live(ctx, connection, second) if changed.get("live") and not row.live else None
+        now = ctx.store.now(connection)
+        outlets.change(connection, row, "changed", at=now, actor=ctx.actor, agreed=agreed, **changed)
         outlet_changed(ctx, connection, name)
     _show(ctx, name, json)
 

@@ -27,6 +27,7 @@ from sync.settings import Settings, read_settings
 
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
 As = Annotated[str | None, typer.Option("--as", metavar="USER", help="who does this; the log names them")]
+Second = Annotated[str | None, typer.Option("--second", metavar="ADMIN", help="another administrator, who agrees")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="how many at most")]
 
 UNBOUNDED = 1_000  # columns, where nobody's screen is the limit: one line stays one line

@@ -9,7 +9,20 @@ from typing import Annotated, Any
 import typer
 
 from sync.bootstrap import create_home
-from sync.cli.output import As, Json, document, group, say, settings, show_pairs, show_table, state_word, when, wired
+from sync.cli.output import (
+    As,
+    Json,
+    Second,
+    document,
+    group,
+    say,
+    settings,
+    show_pairs,
+    show_table,
+    state_word,
+    when,
+    wired,
+)
 from sync.clock import SystemClock, iso
 from sync.engine import people
 from sync.engine.context import Context
@@ -37,7 +50,6 @@ class Role(StrEnum):
 Unit = Annotated[str, typer.Argument(metavar="ID", help="the unit's id")]
 User = Annotated[str, typer.Argument(metavar="NAME", help="the user's name, as --as takes it")]
 Level = Annotated[str, typer.Option(metavar="LEVEL", help="county, town …")]
-Second = Annotated[str | None, typer.Option("--second", metavar="ADMIN", help="another administrator, who agrees")]
 Roles = Annotated[list[Role] | None, typer.Option("--role", help="may be given several times")]
 
 

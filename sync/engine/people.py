@@ -124,6 +124,15 @@ def second(ctx: Context, connection: Connection, name: str | None, what: str) ->
     return name
 
 
+def going_live(ctx: Context, connection: Connection, name: str | None) -> str | None:
+    """Whether an outlet may be marked live: with accounts that takes two administrators, of whom the other is
+    returned. None while there are none: the local operator decides. Raises BadInput."""
+    if not people.active(connection, "admin"):
+        return None
+    administrator(ctx, connection)
+    return second(ctx, connection, name, "marking an outlet live")
+
+
 def _administrators(connection: Connection) -> str:
     return ", ".join(people.active(connection, "admin")) or "none yet; `tongfa user add` makes one"
 

@@ -53,19 +53,29 @@ def every(connection: Connection, *, retired: bool = False) -> Sequence[Record]:
     return connection.execute(wanted if retired else wanted.where(outlet.c.state != "retired")).all()
 
 
-def add(connection: Connection, values: Mapping[str, Any], *, at: int, actor: str) -> None:
-    """`values`: every column but state, generation and entry."""
-    entry_id = _tell(connection, values["unit"], values["name"], "added", "active", at, actor, _public(values))
+def add(connection: Connection, values: Mapping[str, Any], *, at: int, actor: str, agreed: str | None = None) -> None:
+    """`values`: every column but state, generation and entry. `agreed`: the second administrator."""
+    detail = _public(values) | ({"second": agreed} if agreed else {})
+    entry_id = _tell(connection, values["unit"], values["name"], "added", "active", at, actor, detail)
     connection.execute(insert(outlet).values(**values, state="active", generation=1, entry_id=entry_id))
 
 
 def change(
-    connection: Connection, row: Record, act: str, *, at: int, actor: str, state: str | None = None, **values: Any
+    connection: Connection,
+    row: Record,
+    act: str,
+    *,
+    at: int,
+    actor: str,
+    state: str | None = None,
+    agreed: str | None = None,
+    **values: Any,
 ) -> None:
     """Any change is an entry; a change of where or as whom it publishes makes a new generation,
-    which makes every prepared delivery stale."""
+    which makes every prepared delivery stale. `agreed`: the second administrator."""
     after = state or row.state
-    entry_id = _tell(connection, row.unit, row.name, act, after, at, actor, _public(values))
+    detail = _public(values) | ({"second": agreed} if agreed else {})
+    entry_id = _tell(connection, row.unit, row.name, act, after, at, actor, detail)
     generation = row.generation + bool({"settings", "secrets", "live", "private_network"} & set(values))
     connection.execute(
         update(outlet)

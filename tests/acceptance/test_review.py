@@ -133,3 +133,16 @@ def test_the_rule_is_relaxed_by_two(desk: Door) -> None:
     assert ("none", "second") == (told["review"], told["history"][-1]["detail"]["second"])
     assert "not signed in" in told["history"][-1]["actor"]
     desk.done("unit", "set", "local", "--review", "three", "--as", "root", "--json")
+
+
+def test_marking_an_outlet_live_takes_two_administrators(desk: Door) -> None:
+    """With accounts nobody does it alone; both stand in the log."""
+    kind = ("--kind", "webhook", "--private-network", "--live", "--set", "url=http://127.0.0.1:9/hook")
+    secret = ("--secret", "secret=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    add = ("outlet", "add", "in-earnest", *kind, *secret)
+    refused(desk, *add, where="--as", says="administrator", mend="--as")
+    refused(desk, *add, "--as", "root", where="--second", says="two administrators", mend="second")
+    told = desk.done(*add, "--as", "root", "--second", "second", "--json")
+    assert told["live"]
+    (entry,) = (one for one in desk.done("log", "list", "--outlet", "in-earnest", "--json")["entries"])
+    assert "second" == entry["detail"]["second"]
