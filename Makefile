@@ -24,7 +24,7 @@ check: setup ## the quick part of test: format, lint, types, imports
 	@$(BIN)/lint-imports --no-logo
 
 test: check ## everything that must hold, up to 20 minutes
-	@$(BIN)/pytest --ignore=tests/live -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/pytest --ignore=tests/live -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: setup ## the speed targets, measured here: eight minutes, ARGS=--quick three
 	@$(BIN)/python -m tests.benchmarks.skew $(ARGS)
