@@ -157,7 +157,7 @@ PUBLISH: dict[str, tuple[str, str, str, str]] = {
     "not readable": ("unreadable.md --outlets site", "unreadable.md", "cannot be read", "readable"),
     "not UTF-8": ("gbk.md --outlets site", "gbk.md:2", "not UTF-8 (it looks like GBK)", "save it as UTF-8"),
     "not an item's file": ("plain.txt --outlets site", "plain.txt", "not written in such a file", ".md"),
-    "aligned": ("new.md --outlets site --align aligned", "--align", "not offered yet", "leave it out"),
+    "aligned under embargo": ("embargo.md --outlets site --align aligned", "--align", "embargo", "not-before"),
     "unknown policy": ("new.md --policy some", "--policy", "'some' is not one of 'all'", "tongfa publish --help"),
     "unknown alignment": ("new.md --align left", "--align", "'left' is not one of", "tongfa publish --help"),
     "wait for a word": ("new.md --outlets site --wait soon", "soon", "neither a file nor an item", ""),

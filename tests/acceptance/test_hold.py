@@ -229,7 +229,8 @@ def test_after_the_commit_nobody_can_hold_or_cancel(shared: Installation, tmp_pa
     for verb in ("hold", "cancel"):
         refused = shared.run("release", verb, release, "--json")
         assert 2 == refused.code
-        assert "committed" in refused.json["error"]["message"]
+        # On a busy machine the outlet's answer may come before the second command looks.
+        assert any(state in refused.json["error"]["message"] for state in ("it is committed", "it is released"))
         assert refused.json["error"]["mend"]
     assert_once(shared, shared.run("release", "show", release, "--wait", "60", "--json"), title)
 
