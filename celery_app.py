@@ -1,5 +1,7 @@
 """The Celery application: broker, queues, routes. Run by `tongfa worker`, never by a command."""
 
+import os
+
 from celery import Celery
 from celery.signals import setup_logging
 
@@ -44,7 +46,7 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_retry=True,
     broker_connection_max_retries=None,  # for ever
-    broker_transport_options=options(settings.broker),
+    broker_transport_options=options(settings.broker, os.environ.get("WORKER_LANE", "prepare")),
     enable_utc=True,
 )
 for name, act in TASKS.items():

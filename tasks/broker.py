@@ -21,12 +21,13 @@ _REDIS = {
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
 }
-_MEMORY = {"polling_interval": 0.02}
+# Without a broker a sweeper talks to its own process. In the release lane it does not even do that.
+_MEMORY = {"prepare": {"polling_interval": 0.02}, "release": {"polling_interval": 0.25}}
 
 
-def options(url: str) -> dict[str, Any]:
-    """The transport's options for the broker at `url`."""
+def options(url: str, lane: str) -> dict[str, Any]:
+    """The transport's options for the broker at `url`, in a worker of this lane."""
     scheme = urlsplit(url).scheme
     if scheme == "memory":
-        return dict(_MEMORY)
+        return dict(_MEMORY[lane])
     return {} if scheme.startswith("amqp") else dict(_REDIS)

@@ -93,4 +93,4 @@ def test_who_decides_is_handed_the_time(folder: str) -> None:
     paths = list((root / folder).rglob("*.py"))
     assert len(paths) > 3
     reading = [str(path.relative_to(root)) for path in paths if READING.search(path.read_text())]
-    assert (["sync/store/session.py"] if "store" in folder else []) == reading
+    assert (["sync/store/sqlite.py"] if "store" in folder else []) == reading
