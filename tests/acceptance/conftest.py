@@ -20,6 +20,7 @@ EMBEDDED_ONLY = {
     "test_a_disk_that_is_full_at_the_commit": "it is this machine's disk that the worker writes the database to",
     "test_ten_thousand_entries": "makes a second installation by naming another home: here that is all there is to it",
     "test_up_and_worker": "the same",
+    "test_what_runs_already_is_not_started_again": "elsewhere it is not `tongfa up` that runs an installation",
 }
 
 

@@ -260,8 +260,6 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "worker: unknown lane": ("worker --lane relase", "--lane", "'relase' is not one of 'prepare', 'release'", "--help"),
     "up: all the world": ("up --host 0.0.0.0", "--host", "this machine only", "leave --host out"),
     "up: no such port": ("up --port 65536", "--port", "less than or equal to 65535", "tongfa up --help"),
-    "up: it is up": ("up --port 0", "TONGFA_HOME", "runs this installation already", "another folder"),
-    "demo: it is up": ("demo --once", "TONGFA_HOME", "runs this installation already", "another folder"),
     "limit of nothing": ("item list --limit 0", "--limit", "greater than or equal to 1", "tongfa item list --help"),
     "unknown command": ("publsh new.md", "tongfa", "Did you mean 'publish'?", "tongfa --help"),
     "unknown verb": ("outlet delete site", "tongfa outlet", "No such command 'delete'", "tongfa outlet --help"),
@@ -275,6 +273,13 @@ def test_what_a_command_cannot_do_is_refused(house: House, wrong: str) -> None:
     text, where, says, mend = COMMANDS[wrong]
     known = {"release": house.release, "delivery": house.delivery}
     refused(house.door, *text.format(**known).split(), where=where.format(**known), says=says, mend=mend)
+
+
+@pytest.mark.parametrize("command", ["up --port 0", "demo --once"])
+def test_what_runs_already_is_not_started_again(house: House, command: str) -> None:
+    """Two of them would share the sandboxes' folders and ports."""
+    says = "runs this installation already"
+    refused(house.door, *command.split(), where="TONGFA_HOME", says=says, mend="another folder")
 
 
 def test_wrong_credentials_hold_the_release(house: House) -> None:
