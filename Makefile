@@ -23,8 +23,12 @@ check: setup ## the quick part of test: format, lint, types, imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
+# These judge instants by the millisecond: other tests beside them would be what is measured.
+ALONE = tests/acceptance/test_timing.py tests/acceptance/test_restart.py
+
 test: check ## everything that must hold, up to 20 minutes
-	@$(BIN)/pytest --ignore=tests/live -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest $(ALONE) $(ARGS)
+	@$(BIN)/pytest --ignore=tests/live $(ALONE:%=--ignore=%) -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: setup ## the speed targets, measured here: eight minutes, ARGS=--quick three
 	@$(BIN)/python -m tests.benchmarks.skew $(ARGS)
