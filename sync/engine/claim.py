@@ -38,8 +38,12 @@ class Changed(Exception):
         self.delivery = delivery
 
 
+class Overtaken(Exception):
+    """A later revision of the item is public, or about to be. Nothing was committed."""
+
+
 class NotYet(Exception):
-    """Another process is still arming a required outlet of this release. Nothing was committed."""
+    """Another process still arms a required outlet, or an earlier revision is on its way. Nothing was committed."""
 
 
 class Claim:
@@ -74,7 +78,7 @@ class Claim:
                 return False
             if must_wait(ctx, connection, *free):
                 return False
-            newer = [one for one in free if copies.newer(connection, one.item, one.revision) is not None]
+            newer = [one for one in free if copies.newer(connection, one.item, one.revision)]
             if newer:
                 self._overtaken(connection, joined, newer, now)
                 return False
@@ -107,6 +111,19 @@ class Claim:
                 deliveries.note(connection, row, stopped=True)
         outcome.settle(ctx, connection, self.id)
 
+    def give_way(self) -> None:
+        """After `Overtaken`: hold the release, or stop what of it was to follow; give the rest back."""
+        ctx = self._ctx
+        with ctx.store.write() as connection:
+            joined, now = releases.get(connection, self.id), ctx.store.now(connection)
+            ours = [row for row in deliveries.some(connection, list(self.rows)) if row.owner == ctx.owner]
+            newer = [row for row in ours if copies.newer(connection, row.item, row.revision)]
+            if newer and joined.state in (R.READY, R.COMMITTED):
+                self._overtaken(connection, joined, newer, now)
+            given = self._give_back(connection, list(self.rows))
+        self._drop(given)
+        ctx.ring("prepare")
+
     def tell_armed(self, armed: Collection[str]) -> None:
         """Let the processes that have the other shards know; alone, nobody needs to. Raises Superseded."""
         if self.alone:
@@ -121,7 +138,8 @@ class Claim:
         also those that other processes armed.
 
         Returns the instant of each of our shots (µs UTC). Raises NotYet while another process arms what is
-        required; IllegalMove or Superseded when the release was held, cancelled or taken over meanwhile;
+        required, or an earlier revision is on its way; Overtaken when a later one is;
+        IllegalMove or Superseded when the release was held, cancelled or taken over meanwhile;
         Changed when an outlet is not what was armed any more; TryLater when it is too late or the clocks
         cannot be trusted: then nothing was committed. Dying after it: the deliveries are in flight under a
         dead owner, and are probed.
@@ -138,14 +156,21 @@ class Claim:
             others = [] if self.alone or self.committed else self._others(connection)
             if joined.state == R.READY and _too_late(joined, now):  # the machine slept since it was armed
                 raise TryLater(f"not sent by {iso(joined.overdue_at)}, the end of its late limit")
+            going = [*(self.rows[one] for one in armed), *others]
             public = False
-            for row in (self.rows[one] for one in armed):
+            for row in going:
+                if copies.newer(connection, row.item, row.revision):
+                    raise Overtaken(row.item)
+                if copies.older_under_way(connection, row.item, row.outlet, row.revision):
+                    raise NotYet(f"{row.outlet}: an earlier revision is on its way there")
                 if (why := barred(ctx, connection, row)) is not None:
                     raise TryLater(f"nothing was sent: {why}")
                 outlet = outlets.get(connection, row.outlet)
                 public |= joined.live and not outlet.private_network
-                if outlet.generation != row.generation:
+                if outlet.generation != row.generation and row.id in self.rows:
                     raise Changed(row.id, row.outlet)
+                if outlet.generation != row.generation:
+                    raise NotYet(f"{row.outlet} was changed: the process that armed it is about to find out")
             evidence: dict[str, str | int] = clock_evidence(ctx, connection, public=public)
             instant = now + ctx.settings.lead_ms * MILLISECOND + self.earliest
             if self.release_at is not None:

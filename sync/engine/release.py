@@ -17,7 +17,7 @@ from functools import partial
 
 from sync.clock import MILLISECOND, SECOND
 from sync.contract import OutletError, Reveal, Shot, Stale, TryLater, Window
-from sync.engine.claim import Changed, Claim, NotYet
+from sync.engine.claim import Changed, Claim, NotYet, Overtaken
 from sync.engine.context import Context, prepared, rendition, together
 from sync.engine.sender import Sender
 from sync.flow import IllegalMove
@@ -135,6 +135,9 @@ class Volley:
         except (IllegalMove, Superseded):
             self._disarm()  # held, cancelled or taken over meanwhile: nothing was committed
             return self._claim.give_up({})
+        except Overtaken:
+            self._disarm()
+            return self._claim.give_way()
         except Changed as changed:
             self._disarm()
             return self._claim.stale(changed.delivery, str(changed))
@@ -143,6 +146,9 @@ class Volley:
             return self._claim.give_up({}, hold=str(mistrust))
         for one in self._shots.keys() - fire_at.keys():  # taken over while we waited for the others
             self._shots.pop(one).close()
+        if not self._claim.alone and (apart := self._claim.clocks_differ()):  # the commit may be another host's
+            why = TryLater(f"not sent: host and database clock differ by {abs(apart) // MILLISECOND} ms")
+            return self._put_away(dict.fromkeys(fire_at, why))
         for instant in sorted(set(fire_at.values())):
             self._schedule(instant, [one for one in fire_at if fire_at[one] == instant])
         return None

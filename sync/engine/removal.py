@@ -174,8 +174,11 @@ def store(ctx: Context, row: Record, cleared: Cleared | BaseException) -> None:
         problems = cleared.problems if isinstance(cleared, Cleared) else [Problem("outlet", str(cleared), fatal=False)]
         gone = cleared.gone if isinstance(cleared, Cleared) else []
         detail = {"worker": ctx.actor}
-        for one in copies.of(connection, row.item, row.outlet):
-            if one.id in gone:
+        there = copies.of(connection, row.item, row.outlet)
+        places = {one.ref for one in there if one.id in gone}
+        for one in there:
+            # What was changed in place before is gone with the place.
+            if one.id in gone or (one.state == copies.SUPERSEDED and one.ref in places):
                 copies.move(connection, one, copies.REMOVED, at=now, actor=ctx.actor, detail={"by": row.id})
         attempts = row.attempts + (row.state == D.RELEASED)
         not_before = cleared.not_before if isinstance(cleared, Cleared) else 0

@@ -172,7 +172,8 @@ def stop(ctx: Context, connection: Connection, item: str, outlets_: set[str], be
     `below`: only of earlier revisions than this one."""
     touched = set()
     for one in deliveries.of_item(connection, item):
-        unsent = one.state in (D.PLANNED, D.RENDERED, D.PREPARING, D.PREPARED, D.RELEASING, D.FAILED)
+        # Also what is in doubt: found hidden, or not there at all, it must not go out after this.
+        unsent = one.state not in ENDED and one.state != D.RELEASED
         meant = one.outlet in outlets_ and (below is None or one.revision < below)
         if meant and unsent and one.joined == R.COMMITTED and one.action != "withdraw" and not one.stopped:
             deliveries.note(connection, one, stopped=True)

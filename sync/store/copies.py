@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, func, insert, or_, select, update
 
 from sync.flow import D
 from sync.store import journal
@@ -103,10 +103,25 @@ def superseded(connection: Connection, row: Record) -> list[Record]:
     return [one for one in readable(connection, row.item, row.outlet) if one.state == SUPERSEDED and one.ref != mine]
 
 
-def newer(connection: Connection, item: str, revision: int) -> Record | None:
-    """A copy of a later revision, anywhere: an older one must not appear beside or after it."""
-    wanted = select(copy).where(copy.c.item == item, copy.c.revision > revision, copy.c.state != REMOVED)
-    return connection.execute(wanted.limit(1)).first()
+def newer(connection: Connection, item: str, revision: int) -> bool:
+    """A later revision is public, or may be about to be, anywhere: an older one must not appear beside or after it."""
+    public = select(copy.c.id).where(copy.c.item == item, copy.c.revision > revision, copy.c.state != REMOVED)
+    if connection.execute(public.limit(1)).first() is not None:
+        return True
+    under_way = _under_way(item).where(delivery.c.revision > revision)
+    return connection.execute(under_way.limit(1)).first() is not None
+
+
+def older_under_way(connection: Connection, item: str, outlet: str, revision: int) -> bool:
+    """An earlier revision may be about to become public there: a later one sent now might land before it."""
+    wanted = _under_way(item).where(delivery.c.outlet == outlet, delivery.c.revision < revision)
+    return connection.execute(wanted.limit(1)).first() is not None
+
+
+def _under_way(item: str) -> Select[Any]:
+    sent = (D.RELEASING.value, D.ACCEPTED.value)
+    wanted = select(delivery.c.id).join(release, release.c.id == delivery.c.release)
+    return wanted.where(delivery.c.item == item, delivery.c.state.in_(sent), release.c.action != "withdraw")
 
 
 def coming(connection: Connection, item: str, outlet: str) -> Sequence[Record]:

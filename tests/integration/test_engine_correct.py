@@ -13,10 +13,10 @@ from sync.engine.plan import plan
 from sync.engine.report import exit_code
 from sync.engine.submit import submit
 from sync.engine.withdraw import Withdrawal, withdraw
-from sync.model import Align, BadInput
-from sync.store import copies
+from sync.model import Align, BadInput, Key
+from sync.store import copies, outlets
 from tests.integration.outside import KINDS, BareChannel
-from tests.integration.world import World
+from tests.integration.world import INSTALLATION, World
 
 
 class Renewing(BareChannel):
@@ -340,3 +340,57 @@ def test_the_one_it_falls_to_does_not_come(world: World) -> None:
     world.run(60)
     assert dict.fromkeys(names, "verified") == world.states(made)
     assert world.release(made).release_at + SECOND > max(row.sent_at for row in world.rows(made).values())
+
+
+def test_overtaken_after_it_was_armed(world: World) -> None:
+    """The later revision became public between arming and commit: the older one is held, and never sent."""
+    _, item = published(world, site="site")
+    older = correct(world, item, body="the second", at=60)
+    world.run_to(older, 20)
+    assert world.rows(older)["site"].owner is not None, "it is armed"
+    newer = correct(world, item, body="the third")
+    world.run(5)
+    assert {"site": "verified"} == world.states(newer)
+    content = shown(world, "site")
+    world.run(60)
+    assert "held" == world.release(older).state
+    assert "later revision" in world.release(older).why
+    assert content == shown(world, "site")
+
+
+def test_two_revisions_at_one_instant(world: World) -> None:
+    """Whichever is committed first, the later one is what stays, and it was sent last."""
+    _, item = published(world, site="site", blog="memory")
+    at = 60
+    older = correct(world, item, body="the second", at=at)
+    newer = correct(world, item, body="the third", at=at)
+    world.run(120)
+    assert {"site": "verified", "blog": "verified"} == world.states(newer)
+    assert world.release(older).state in ("held", "released")
+    for name in ("site", "blog"):
+        assert [world.rows(newer)[name].rendition["content"]] != []
+        assert world.outside[name].posts[0].token == _token(world, newer, name)
+
+
+def _token(world: World, release: str, name: str) -> str:
+    return Key(INSTALLATION, world.rows(release)[name].id).token
+
+
+def test_an_outlet_of_another_process_changed_after_it_was_armed(world: World) -> None:
+    """Whoever commits looks at the others' outlets too: what was armed for the old address is not sent."""
+    world.settings = world.settings.model_copy(update={"release_shard": 1})
+    for name in ("a", "b"):
+        world.add(name)
+    world.process("prepare")
+    for _ in range(2):
+        world.process("release")
+    made = world.plan("a,b", at=60)
+    world.run_to(made, 10)
+    assert 2 == len({row.owner for row in world.rows(made).values()})
+    with world.store.write() as connection:
+        row = outlets.get(connection, "b")
+        outlets.change(connection, row, "changed", at=world.clock.now(), actor="test", settings={"url": "new"})
+    world.run(120)
+    assert {"a": "verified", "b": "verified"} == world.states(made)
+    assert [1, 1] == [world.published("a"), world.published("b")]
+    assert all(row.generation == 2 for name, row in world.rows(made).items() if name == "b")

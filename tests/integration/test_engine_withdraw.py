@@ -221,3 +221,37 @@ def test_one_outlet_of_several(world: World, tmp_path: Path) -> None:
     world.run(5)
     assert {"blog": "withdrawn"} == world.states(made)
     assert {"blog": "removed", "site": "live"} == copies_of(world, item)
+
+
+@pytest.mark.parametrize("found", ["hidden", "nothing"])
+def test_what_was_in_doubt_never_goes_out_afterwards(world: World, found: str) -> None:
+    """Found hidden, or not there at all, it is given up: a withdrawn item is not published once more."""
+    world.add("site", "site")
+    world.add("blind", "blind").faults.extend([None, "lose"])
+    world.process()
+    first = world.plan("site,blind", at=10)
+    world.run(20)
+    assert {"site": "verified", "blind": "unresolved"} == world.states(first)
+    made = take_back(world, item_of(world, first))
+    world.run(5)
+    assert "planned" == world.states(made)["blind"]
+    settle(world.ctx, str(world.rows(first)["blind"].id), found, None)
+    world.run(60)
+    assert 0 == world.published("blind")
+    assert "cancelled" == world.states(first)["blind"]
+    assert {"site": "withdrawn", "blind": "withdrawn"} == world.states(made)
+
+
+def test_withdrawn_after_a_correction_in_place_no_copy_counts(world: World) -> None:
+    """The place is gone, and with it all that it ever showed: a second withdrawal finds nothing to do."""
+    from sync.engine.plan import Order, plan
+
+    _, item = published(world, "site")
+    plan(world.ctx, Order((str(world.file("new.md", body="又一版")),), at="now", corrects=item))
+    world.run(5)
+    take_back(world, item)
+    world.run(5)
+    with world.store.read() as connection:
+        assert ["removed", "removed"] == [one.state for one in copies.of_item(connection, item)]
+    with pytest.raises(BadInput, match="public nowhere"):
+        take_back(world, item)
