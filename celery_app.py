@@ -1,6 +1,8 @@
 """The Celery application: broker, queues, routes. Run by `tongfa worker`, never by a command."""
 
 import os
+import signal
+import sys
 
 from celery import Celery
 from celery.signals import setup_logging
@@ -14,6 +16,8 @@ from tasks.look import look
 from tasks.sweep import Sweeper
 
 settings = read_settings()
+if "WORKER_LANE" in os.environ:  # until Celery listens for it: nothing has begun that an end could interrupt
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]

@@ -78,9 +78,9 @@ class Claim:
                 return False
             if must_wait(ctx, connection, *free):
                 return False
-            newer = [one for one in free if copies.newer(connection, one.item, one.revision)]
-            if newer:
-                self._overtaken(connection, joined, newer, now)
+            outdated = [one for one in free if _outdated(connection, joined, one)]
+            if outdated:
+                self._overtaken(connection, joined, outdated, now)
                 return False
             if not self.committed:
                 free = [row for row in mine if _is_free(row)]
@@ -103,6 +103,8 @@ class Claim:
         """A later revision is public: these must not appear beside it, nor take its place."""
         ctx = self._ctx
         why = f"item {rows[0].item} was corrected: a later revision than {rows[0].revision} is public"
+        if not copies.newer(connection, rows[0].item, rows[0].revision):
+            why = f"what is public on {rows[0].outlet} is not what this was to correct; cancel it and correct anew"
         if joined.state == R.READY:
             held = {"why": why, "overdue_at": None}
             releases.move(connection, joined, RE.HELD, at=now, actor=ctx.actor, detail={"why": why}, **held)
@@ -117,9 +119,9 @@ class Claim:
         with ctx.store.write() as connection:
             joined, now = releases.get(connection, self.id), ctx.store.now(connection)
             ours = [row for row in deliveries.some(connection, list(self.rows)) if row.owner == ctx.owner]
-            newer = [row for row in ours if copies.newer(connection, row.item, row.revision)]
-            if newer and joined.state in (R.READY, R.COMMITTED):
-                self._overtaken(connection, joined, newer, now)
+            outdated = [row for row in ours if _outdated(connection, joined, row)]
+            if outdated and joined.state in (R.READY, R.COMMITTED):
+                self._overtaken(connection, joined, outdated, now)
             given = self._give_back(connection, list(self.rows))
         self._drop(given)
         ctx.ring("prepare")
@@ -159,7 +161,7 @@ class Claim:
             going = [*(self.rows[one] for one in armed), *others]
             public = False
             for row in going:
-                if copies.newer(connection, row.item, row.revision):
+                if _outdated(connection, joined, row):
                     raise Overtaken(row.item)
                 if copies.older_under_way(connection, row.item, row.outlet, row.revision):
                     raise NotYet(f"{row.outlet}: an earlier revision is on its way there")
@@ -332,6 +334,12 @@ class Claim:
 
 def _too_late(joined: Record, now: int) -> bool:
     return joined.overdue_at is not None and joined.overdue_at <= now
+
+
+def _outdated(connection: Connection, joined: Record, row: Record) -> bool:
+    if copies.newer(connection, row.item, row.revision):
+        return True
+    return bool(joined.action == "correct" and copies.outdated(connection, row))
 
 
 def _going(rows: Sequence[Record]) -> list[Record]:

@@ -112,6 +112,18 @@ def newer(connection: Connection, item: str, revision: int) -> bool:
     return connection.execute(under_way.limit(1)).first() is not None
 
 
+def outdated(connection: Connection, row: Record) -> bool:
+    """What a correction was planned to take the place of is not what is public there now.
+
+    Sent all the same, it would bring back what was withdrawn, or stand beside another copy. A copy that was only
+    changed in place meanwhile is the same place."""
+    there = current(connection, row.item, row.outlet)
+    if there is None:
+        return row.replaces_copy is not None
+    place = row.replaces["ref"] if row.replaces is not None else None
+    return bool(there.id != row.replaces_copy and there.ref != place)
+
+
 def older_under_way(connection: Connection, item: str, outlet: str, revision: int) -> bool:
     """An earlier revision may be about to become public there: a later one sent now might land before it."""
     wanted = _under_way(item).where(delivery.c.outlet == outlet, delivery.c.revision < revision)

@@ -394,3 +394,25 @@ def test_an_outlet_of_another_process_changed_after_it_was_armed(world: World) -
     assert {"a": "verified", "b": "verified"} == world.states(made)
     assert [1, 1] == [world.published("a"), world.published("b")]
     assert all(row.generation == 2 for name, row in world.rows(made).items() if name == "b")
+
+
+def test_a_correction_planned_for_later_does_not_bring_back_what_was_withdrawn(world: World) -> None:
+    """The withdrawal had its own time, before the correction's: the correction is held."""
+    _, item = published(world, site="site", news="renewing")
+    withdraw(world.ctx, Withdrawal(item, "有误", at=world.iso_in(30)))
+    made = correct(world, item, at=60)
+    world.run(90)
+    assert "held" == world.release(made).state
+    assert "not what this was to correct" in world.release(made).why
+    assert [] == shown(world, "site") + shown(world, "news")
+
+
+def test_two_corrections_leave_one_copy(world: World) -> None:
+    """Where a copy is replaced, a later correction that knew of the first copy only is held, not put beside it."""
+    _, item = published(world, news="renewing")
+    later = correct(world, item, body="the second", at=20)
+    last = correct(world, item, body="the third", at=60)
+    world.run(120)
+    assert {"news": "verified"} == world.states(later)
+    assert "held" == world.release(last).state
+    assert 1 == len(shown(world, "news"))
