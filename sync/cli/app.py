@@ -7,28 +7,13 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.main import get_command
 
-from sync.cli import (
-    amend,
-    backup,
-    channels,
-    deliveries,
-    items,
-    log,
-    metrics,
-    outlets,
-    people,
-    preview,
-    publish,
-    releases,
-    review,
-    run,
-)
 from sync.cli.errors import EXPECTED, INTERRUPTED, Internal, fail, refusal
 from sync.cli.output import say, word
 from sync.model import BadInput
@@ -37,34 +22,26 @@ WAIT = "600"  # seconds that a bare --wait means
 # What is meant as that number, right or wrong; an item's id is longer, a file has another ending.
 NUMBER = re.compile(r"[-+]?(\d{1,7}([.,]\d*)?|[.,]\d+|nan|inf|infinity)(ms|s|sec|m|min|h)?", re.IGNORECASE)
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="同发 — one item, every outlet, one instant. 一次发布，处处同时。",
-    epilog="Exit codes: 0 done · 1 internal error · 2 wrong input or set-up · 3 held, nothing public · "
-    "4 public, but not everywhere or not verified · 6 still waiting, nothing public · 7 findings.",
-)
-for part in (
-    run,
-    outlets,
-    channels,
-    items,
-    preview,
-    publish,
-    amend,
-    review,
-    releases,
-    deliveries,
-    log,
-    people,
-    backup,
-    metrics,
-):
-    part.register(app)
+# Module → its words, in the order of the help. Only the module of the word that is run is imported: the others would
+# double what every command takes to begin.
+PARTS = {
+    "run": ("setup", "up", "demo", "worker", "doctor"),
+    "outlets": ("outlet",),
+    "channels": ("channel",),
+    "items": ("item",),
+    "preview": ("preview",),
+    "publish": ("publish",),
+    "amend": ("correct", "withdraw"),
+    "review": ("review",),
+    "releases": ("release",),
+    "deliveries": ("delivery",),
+    "log": ("log",),
+    "people": ("unit", "user"),
+    "backup": ("backup", "restore", "adopt"),
+    "metrics": ("metrics",),
+}
 
 
-@app.callback(invoke_without_command=True)
 def options(
     context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="the version, and nothing else")] = False,
@@ -78,10 +55,29 @@ def options(
         raise typer.Exit
 
 
-COMMAND = get_command(app)
+def command(word: str | None = None) -> Any:
+    """The command line with the part that has this word; with every part when none has it."""
+    app = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="同发 — one item, every outlet, one instant. 一次发布，处处同时。",
+        epilog="Exit codes: 0 done · 1 internal error · 2 wrong input or set-up · 3 held, nothing public · "
+        "4 public, but not everywhere or not verified · 6 still waiting, nothing public · 7 findings · "
+        "130 interrupted.",
+    )
+    app.callback(invoke_without_command=True)(options)
+    for part in [part for part, words in PARTS.items() if word in words] or list(PARTS):
+        import_module(f"sync.cli.{part}").register(app)
+    return get_command(app)
 
 
-def run_command(arguments: Sequence[str]) -> NoReturn:
+def wanted(arguments: Sequence[str]) -> Any:
+    """The command line, as far as these arguments need it."""
+    return command(next((one for one in arguments if not one.startswith("-")), None))
+
+
+def run_command(chosen: Any, arguments: Sequence[str]) -> NoReturn:
     """Run one command and exit with its code."""
     debug = "--debug" in arguments
     given = _with_wait([one for one in arguments if one != "--debug"])
@@ -90,7 +86,7 @@ def run_command(arguments: Sequence[str]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show ✓ is no reason to fail
     try:
-        code = COMMAND.main(given, prog_name="tongfa", standalone_mode=False)
+        code = chosen.main(given, prog_name="tongfa", standalone_mode=False)
     except EXPECTED as error:
         if debug:
             traceback.print_exc()

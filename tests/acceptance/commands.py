@@ -133,9 +133,10 @@ def assert_refusal(told: Result, where: str, says: str, mend: str, *, json: bool
 
 def _serve() -> None:
     from sync.bootstrap import kind, kinds
-    from sync.cli import app, main
+    from sync.cli import main
+    from sync.cli.app import command
 
-    assert app and [kind(name) for name in kinds()]  # they are imported
+    assert command() and [kind(name) for name in kinds()]  # they are imported
     gc.freeze()  # what the forked processes share stays shared
     for line in sys.stdin:
         asked = json.loads(line)

@@ -13,14 +13,18 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from rich.cells import cell_len
 from sqlalchemy import insert
+from typer.main import get_command
 
-from sync.cli.app import COMMAND
+from sync.cli.app import PARTS
+from sync.cli.app import command as command_line
 from sync.cli.words import LABELS, STATES
 from sync.flow import D, E, R
 from sync.store import deliveries
@@ -137,6 +141,9 @@ def made(tmp_path_factory: pytest.TempPathFactory, mode: Mode) -> Iterator[Made]
 # what commands there are
 
 
+COMMAND = command_line()
+
+
 def tree(command: Any = COMMAND, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every command and group, by its words."""
     yield path, command
@@ -152,6 +159,15 @@ def test_no_command_is_forgotten() -> None:
     """Each is run here with --json."""
     run = {" ".join(path) for path in COMMANDS for text in (*READING, *DOING) if text.split()[: len(path)] == [*path]}
     assert {" ".join(path) for path in COMMANDS} == run | ELSEWHERE
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_knows_its_words(part: str) -> None:
+    """Only the part that has the word is imported, so a word that its part does not name would not be found."""
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    import_module(f"sync.cli.{part}").register(app)
+    assert [*PARTS[part]] == list(get_command(app).commands)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,7 @@ import yaml
 from typer.exceptions import TyperException
 
 from sync.bootstrap import kinds
-from sync.cli.app import COMMAND, _with_wait
+from sync.cli.app import _with_wait, command
 from sync.contract import OutletError
 from sync.flow import D, R
 from sync.settings import Settings, variable
@@ -59,10 +60,11 @@ def fenced(page: str) -> Iterator[list[str]]:
                 yield [one for one in words[1:] if one != "&"]
 
 
+@cache
 def commands() -> dict[str, Any]:
     """`outlet add` → its command, for every command and verb there is."""
     found: dict[str, Any] = {}
-    for name, one in COMMAND.commands.items():  # type: ignore[attr-defined]
+    for name, one in command().commands.items():
         found |= {f"{name} {verb}": each for verb, each in getattr(one, "commands", {name: None}).items() if each}
         if not hasattr(one, "commands"):
             found[name] = one
