@@ -12,7 +12,6 @@ What is asserted about outlets comes from the sandboxes' records and from files,
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import signal
@@ -34,6 +33,7 @@ from sync.engine.report import release_report
 from sync.ownership import ProcessLock
 from sync.session_lock import SessionLock
 from sync.store.session import Store
+from tests.acceptance.forks import Result, forks
 from tests.acceptance.mode import EMBEDDED, TONGFA, Mode
 from tests.contract.bench import Server
 
@@ -46,18 +46,6 @@ QUICK = {"TONGFA_LANDS_WITHIN_S": "4"}
 PATIENCE = 60.0  # seconds; whatever is waited for and takes longer is broken
 # File times are those of the kernel's coarse clock, which lags by up to one tick.
 TICK = round(time.clock_getres(5) * SECOND)  # 5: CLOCK_REALTIME_COARSE
-
-# Runs several `tongfa` commands in one process; the first that fails ends it.
-SEVERAL = """
-import json, sys
-from sync.cli import main
-for command in json.loads(sys.argv[1]):
-    try:
-        main(command)
-    except SystemExit as ended:
-        if ended.code:
-            raise
-"""
 
 BODY = """
 各村（社区），广大居民：
@@ -78,21 +66,6 @@ BODY = """
 """
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a command came to. `pid`: the process it was."""
-
-    code: int
-    out: str
-    err: str
-    pid: int
-
-    @property
-    def json(self) -> Any:
-        """The one JSON document on stdout. Raises ValueError if there is anything else."""
-        return json.loads(self.out)
-
-
 @dataclass
 class Installation:
     """One home, its environment, and the process that runs it, if it was started: `tongfa up`, or `host.py`.
@@ -104,7 +77,7 @@ class Installation:
     env: Mapping[str, str] = field(default_factory=dict)
     outlets: Path | None = None
     mode: Mode = EMBEDDED
-    pace: float = 1.0  # seconds that a command took of late: other work on this machine makes it slower
+    pace: float = 1.0  # seconds that a command of its own takes of late: other work on this machine makes it slower
     _up: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -120,16 +93,11 @@ class Installation:
     def run(self, *arguments: str | Path, timeout: float = 120, **env: str) -> Result:
         """`tongfa ARGUMENTS…` as a process of its own, in the folder above the home."""
         began = time.monotonic()
-        process = self._spawn(*arguments, **env)
-        try:
-            out, err = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            out, err = process.communicate()
-            raise AssertionError(f"tongfa {arguments} still runs after {timeout} s: {out}{err}") from None
+        asked = [str(one) for one in arguments]
+        told = forks().run(asked, self.environment(**env), self.home.parent, timeout=timeout)
         if "--wait" not in arguments:
-            self.pace = time.monotonic() - began
-        return Result(process.returncode, out, err, process.pid)
+            self.pace = max(1.0, 4 * (time.monotonic() - began))
+        return told
 
     def run_all(self, *commands: Sequence[str | Path]) -> list[Result]:
         """Several commands side by side, as several people would; all of them end with 0."""
@@ -138,21 +106,9 @@ class Installation:
         return [assert_done(Result(process.returncode, out, err, process.pid)) for process, out, err in told]
 
     def add(self, outlets: Mapping[str, str], *options: str) -> None:
-        """Sandbox outlets: name → kind, with the same options for all. Makes the home.
-
-        One process after the first, because each start costs as much as a dozen of these.
-        """
-        commands = [["outlet", "add", name, "--kind", kind, *options] for name, kind in outlets.items()]
-        assert_done(self.run(*commands[0]))
-        process = subprocess.run(
-            [sys.executable, "-c", SEVERAL, json.dumps(commands[1:])],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            cwd=self.home.parent,
-            env=self.environment(),
-        )
-        assert 0 == process.returncode, process.stderr
+        """Sandbox outlets: name → kind, with the same options for all. Makes the home."""
+        for name, kind_of_it in outlets.items():
+            assert_done(self.run("outlet", "add", name, "--kind", kind_of_it, *options))
 
     def soon(self, commands: int = 1) -> str:
         """An instant that leaves time to plan so many releases and to prepare them, as fast as this machine is now."""

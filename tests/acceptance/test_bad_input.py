@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.commands import Door, door, refused
+from tests.acceptance.commands import Door, refused
 from tests.acceptance.installation import BODY, QUICK, Installation, picture, running, write_item
 from tests.acceptance.mode import Mode
 
@@ -94,7 +94,8 @@ def house(tmp_path_factory: pytest.TempPathFactory, mode: Mode) -> Iterator[Hous
     (folder / "unreadable.md").symlink_to("/proc/self/mem")  # refuses even root
     kinds = {"site": "website", "wechat": "wechat", "mastodon": "mastodon"}
     env = {**QUICK, "TONGFA_CLOCK_UNSYNCHRONISED": "accept"}
-    with running(folder, mode=mode, outlets=kinds, env=env) as installed, door(installed) as opened:
+    with running(folder, mode=mode, outlets=kinds, env=env) as installed:
+        opened = Door(installed)
         for name in ("paused", "retired"):
             opened.done("outlet", "add", name, "--kind", "website", "--group", "idle")
         opened.done("outlet", "pause", "paused")

@@ -15,7 +15,7 @@ import pytest
 
 from sync.ownership import ProcessLock
 from sync.settings import Settings, variable
-from tests.acceptance.commands import Door, assert_refusal, door, refused, snapshot
+from tests.acceptance.commands import Door, assert_refusal, refused, snapshot
 from tests.acceptance.installation import Installation, write_item
 from tests.acceptance.mode import TONGFA
 
@@ -24,13 +24,13 @@ WRITES = ("item add item.md", "publish item.md --outlets site", "release hold 01
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Door:
     """A folder with an item and an outlet in `home`, where nothing runs."""
     folder = tmp_path_factory.mktemp("setup")
     write_item(folder, "item")
-    with door(Installation(folder / "home")) as made:
-        made.done("outlet", "add", "site", "--kind", "website")
-        yield made
+    made = Door(Installation(folder / "home"))
+    made.done("outlet", "add", "site", "--kind", "website")
+    return made
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from sync.flow import D, E, R
 from sync.store import deliveries
 from sync.store.session import Store
 from sync.store.tables import entry
-from tests.acceptance.commands import Door, door
+from tests.acceptance.commands import Door
 from tests.acceptance.installation import QUICK, Installation, eventually, running, write_item
 from tests.acceptance.mode import TONGFA, Mode
 
@@ -132,7 +132,8 @@ def made(tmp_path_factory: pytest.TempPathFactory, mode: Mode) -> Iterator[Made]
     )
     write_item(folder, "关于调整票价的通告").rename(folder / "second.md")
     write_item(folder, "关于停运的通告").rename(folder / "third.md")
-    with running(folder, mode=mode) as installed, door(installed) as opened, door(installed, columns=80) as narrow:
+    with running(folder, mode=mode) as installed:
+        opened, narrow = Door(installed), Door(installed, columns=80)
         told = opened.run("publish", first, "--outlets", "site,wechat,mastodon,gazette", "--wait", "--json")
         assert 0 == told.code, told.out + told.err
         yield Made(installed, opened, narrow, told.json)

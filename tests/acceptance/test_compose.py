@@ -26,7 +26,8 @@ import yaml
 from sync.bootstrap import kinds, sandbox_of
 from sync.settings import Settings, variable
 from sync.vault import read_key
-from tests.acceptance.installation import Installation, Result, assert_done, eventually, write_item
+from tests.acceptance.forks import Result
+from tests.acceptance.installation import Installation, assert_done, eventually, write_item
 from tests.acceptance.mode import TONGFA
 from tests.services.postgres import Postgres
 from tests.services.redis import free_port

@@ -12,10 +12,10 @@ import pytest
 
 from sync.clock import SECOND
 from sync.flow import R
+from tests.acceptance.forks import Result
 from tests.acceptance.installation import (
     FOUR,
     Installation,
-    Result,
     armed,
     assert_done,
     eventually,

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from sync.clock import MILLISECOND, SECOND
-from tests.acceptance.installation import FOUR, TICK, Installation, Result, assert_done, micros, write_item
+from tests.acceptance.forks import Result
+from tests.acceptance.installation import FOUR, TICK, Installation, assert_done, micros, write_item
 from tests.acceptance.reader import Reader
 
 TITLE = "关于开通 12 路乡村公交环线的通告"

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import pypdf
 import pytest
 
-from tests.acceptance.commands import Door, door, snapshot
+from tests.acceptance.commands import Door, snapshot
 from tests.acceptance.installation import FOUR, ROOT, Installation, write_item
 from tests.acceptance.mode import TONGFA
 from tests.unit.word_files import document, paragraph
@@ -26,12 +25,11 @@ CUT_OFF = "import os, sys; from sync.walls import no_network; assert no_network(
 
 
 @pytest.fixture(scope="module")
-def previews(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def previews(tmp_path_factory: pytest.TempPathFactory) -> Door:
     """An installation that was never up: no worker, and no sandbox server, has ever run."""
     installed = Installation(tmp_path_factory.mktemp("preview") / "home")
     installed.add(OUTLETS)
-    with door(installed) as made:
-        yield made
+    return Door(installed)
 
 
 @pytest.fixture

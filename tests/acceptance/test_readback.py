@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from sync.flow import R
-from tests.acceptance.installation import Installation, Result, assert_done, running, write_item
+from tests.acceptance.forks import Result
+from tests.acceptance.installation import Installation, assert_done, running, write_item
 from tests.acceptance.mode import Mode
 
 ONE_MORE = b"%"  # a byte that no reader of the PDF would notice

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.commands import Door, door, refused
+from tests.acceptance.commands import Door, refused
 from tests.acceptance.installation import Installation, eventually, running, write_item
 from tests.acceptance.mode import Mode
 
@@ -24,14 +24,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory, mode: Mode) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def desk(installed: Installation) -> Iterator[Door]:
-    with door(installed) as opened:
-        opened.done("user", "add", "root", "--name", "管理员", "--role", "admin", "--json")
-        for name, role in TEAM.items():
-            opened.done("user", "add", name, "--name", name, "--role", role, "--as", "root", "--json")
-        told = opened.done("unit", "set", "local", "--review", "three", "--as", "root", "--json")
-        assert ("three", 6) == (told["review"], len(told["users"]))
-        yield opened
+def desk(installed: Installation) -> Door:
+    opened = Door(installed)
+    opened.done("user", "add", "root", "--name", "管理员", "--role", "admin", "--json")
+    for name, role in TEAM.items():
+        opened.done("user", "add", name, "--name", name, "--role", role, "--as", "root", "--json")
+    told = opened.done("unit", "set", "local", "--review", "three", "--as", "root", "--json")
+    assert ("three", 6) == (told["review"], len(told["users"]))
+    return opened
 
 
 def planned(desk: Door, folder: Path, title: str, *options: str) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.installation import BODY, Installation, Result, running, write_item
+from tests.acceptance.forks import Result
+from tests.acceptance.installation import BODY, Installation, running, write_item
 from tests.acceptance.mode import Mode
 
 TITLE = "关于二十个发布端的通告"
