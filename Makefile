@@ -2,14 +2,14 @@
 # Silent, and all of the set-up on stderr: `make demo ARGS="--once --json" >report.json` is one JSON document.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench tables lock clean
+.PHONY: help setup demo test check bench campaign tables lock clean
 
 BIN := .venv/bin
 ARGS ?=
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
-	@echo 'ARGS="…" is handed on to the command of demo, test, bench and lock.'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@echo 'ARGS="…" is handed on to the command of demo, test, bench, campaign and lock.'
 
 setup: ## .venv with the tongfa command, and the Debian packages it needs
 	@scripts/setup.sh
@@ -32,6 +32,9 @@ test: check ## everything that must hold, up to 20 minutes
 
 bench: setup ## the speed targets, measured here: eight minutes, ARGS=--quick three
 	@$(BIN)/python -m tests.benchmarks.skew $(ARGS)
+
+campaign: setup ## every fault in full: hours, goes on where it ended; ARGS="--minutes 30 --write"
+	@$(BIN)/python -m tests.campaign $(ARGS)
 
 tables: setup ## the tables in the READMEs, anew from the code
 	@$(BIN)/python scripts/tables.py

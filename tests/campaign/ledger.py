@@ -61,15 +61,17 @@ class Tally:
 
 
 class Ledger:
-    """A folder with a file for each trial. Lines are only added; one that a killed campaign left half is passed over."""
+    """A folder with a file for each trial. Lines are only added; one that was left half is passed over."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, line: Line) -> None:
-        with self._path(line.trial).open("a") as file:
-            file.write(json.dumps(vars(line), ensure_ascii=False) + "\n")
+        path = self._path(line.trial)
+        left_half = path.exists() and not path.read_bytes().endswith(b"\n")
+        with path.open("a") as file:
+            file.write(left_half * "\n" + json.dumps(vars(line), ensure_ascii=False) + "\n")
 
     def lines(self, trial: str) -> Iterator[Line]:
         path = self._path(trial)
