@@ -67,6 +67,10 @@ class Receivers:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._known: dict[str, Receiver] = {}
+        for name, ref, kept in sandbox.shelf.all("item").values():
+            self._receiver(name).items[ref] = _restored(kept)
+        for name, identity, status, body in sandbox.shelf.all("taken").values():
+            self._receiver(name).taken[identity] = Response(body, status, media_type="application/json")
         sandbox.account_of = _account
         sandbox.on("POST", "/{name}/hook", self.take)
         sandbox.on("GET", "/{name}/items/{item:path}", self.show)
@@ -74,6 +78,9 @@ class Receivers:
 
     def _of(self, call: Call) -> Receiver:
         name = call.account = str(call.request.path_params["name"])
+        return self._receiver(name)
+
+    def _receiver(self, name: str) -> Receiver:
         return self._known.setdefault(name, Receiver(name))
 
     def _set(self, setting: str, receiver: Receiver) -> Knob | None:
@@ -109,6 +116,8 @@ class Receivers:
             call.detail["ignored"] = "id"
             return receiver.taken[identity]
         answer = receiver.taken[identity] = self._apply(call, receiver, event)
+        kept = [receiver.name, identity, answer.status_code, bytes(answer.body).decode()]
+        self._sandbox.shelf.put("taken", f"{receiver.name} {identity}", kept)
         return answer
 
     def _apply(self, call: Call, receiver: Receiver, event: Mapping[str, Any]) -> Response:
@@ -125,6 +134,7 @@ class Receivers:
         item = receiver.items.setdefault(name, Item())
         if kind in BEFORE:
             item.staged = told if kind == "item.staged" else None
+            self._keep(receiver, name)
             call.did(BEFORE[kind], name)
             return Response(status_code=204)
         order = (revision, _moment(event["timestamp"]))
@@ -137,6 +147,7 @@ class Receivers:
             item.order, item.staged = order, None
             public_at = now() + round(self._seconds("lag", receiver) * SECOND)
             item.told.append((public_at, None if kind == "item.withdrawn" else told))
+            self._keep(receiver, name)
             if kind == "item.withdrawn" and was is None:
                 call.detail["ignored"] = "absent"
             else:
@@ -145,6 +156,13 @@ class Receivers:
             return Response(status_code=204)
         url = f"{self._sandbox.address}/{quote(receiver.name)}/items/{quote(name, safe='')}"
         return JSONResponse({"public_url": url})
+
+    def _keep(self, receiver: Receiver, name: str) -> None:
+        """On the shelf before anybody is answered."""
+        item = receiver.items[name]
+        order = None if item.order is None else [item.order[0], item.order[1].isoformat()]
+        kept = {"order": order, "told": item.told, "staged": item.staged}
+        self._sandbox.shelf.put("item", f"{receiver.name} {name}", [receiver.name, name, kept])
 
     async def show(self, call: Call) -> Response:
         receiver = self._of(call)
@@ -171,6 +189,11 @@ class Receivers:
         if found is None:
             return Response(status_code=404)
         return Response(found.read_bytes(), media_type=TYPES.get(found.suffix, "application/octet-stream"))
+
+
+def _restored(kept: Mapping[str, Any]) -> Item:
+    order = None if kept["order"] is None else (kept["order"][0], datetime.fromisoformat(kept["order"][1]))
+    return Item(order, [(since, told) for since, told in kept["told"]], kept["staged"])
 
 
 def _account(call: Call) -> str:

@@ -73,6 +73,25 @@ def ignored(sandbox: Server) -> list[str]:
     return [line["detail"]["ignored"] for line in sandbox.record() if "ignored" in line["detail"]]
 
 
+# what stays
+
+
+def test_a_restarted_receiver_knows_its_items_and_what_it_took(tmp_path: Path) -> None:
+    """The page is there, an older event is still ignored, and a repeated id is answered as before."""
+    with server("channels.sandbox.webhook", tmp_path / "sandbox") as first:
+        tell(first, told(revision=2, html="<p>二</p>"), "msg_2")
+        body = told("item.staged", item="b/1")
+        assert 204 == tell(first, body, "msg_3")
+    with server("channels.sandbox.webhook", tmp_path / "sandbox") as again:
+        assert "二" in (seen(again) or "")
+        tell(again, told(revision=1), "msg_1")
+        assert 204 == tell(again, body, "msg_3")
+        assert ["order", "id"] == ignored(again)[-2:]
+        tell(again, told("item.withdrawn", revision=2, at="2026-11-23T02:00:00Z"), "msg_4")
+    with server("channels.sandbox.webhook", tmp_path / "sandbox") as third:
+        assert seen(third) is None
+
+
 # what is believed
 
 
