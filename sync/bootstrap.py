@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -133,9 +134,16 @@ def _channels(settings: Settings, assets: AssetStore, clock: Clock) -> Callable[
     vault = Vault.at(settings.secret_key_path)
     pages = Templates()
 
-    @cache  # made when first needed: reading the certificates takes longer than most commands
-    def egress(private: bool) -> Http:
+    making = threading.Lock()  # else as many threads as ask at first would each read the certificates
+
+    @cache
+    def made_for(private: bool) -> Http:
         return Http(private_network=private, now=clock.now)
+
+    def egress(private: bool) -> Http:
+        """Made when first needed: reading the certificates takes longer than most commands."""
+        with making:
+            return made_for(private)
 
     def blob(digest: str) -> bytes:
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection
@@ -19,31 +18,16 @@ from sync.contract import TryLater
 from sync.engine import approval, outcome
 from sync.engine.context import Context
 from sync.engine.evidence import clock_evidence, clock_offset, differ
-from sync.engine.identity import barred, must_wait
+from sync.engine.fit import armed_elsewhere, going, is_due, is_free, may_go, outdated, too_late
+from sync.engine.identity import must_wait
 from sync.flow import RE, D, E, R
 from sync.model import Problem
-from sync.store import copies, deliveries, outlets, releases
-from sync.store.deliveries import Superseded
+from sync.store import copies, deliveries, releases
+from sync.store.deliveries import Change, Superseded
 from sync.store.tables import Record
 
 WATCHERS_LEAD = SECOND // 2  # µs before the instant that the readers are called together; they read after it
 AGAIN = 5 * SECOND  # µs until an outlet that could not be armed is tried again; longer the longer it lasts
-
-
-class Changed(Exception):
-    """The outlet of this delivery was changed after it was prepared. Nothing was committed."""
-
-    def __init__(self, delivery: str, outlet: str) -> None:
-        super().__init__(f"{outlet} was changed after it was prepared")
-        self.delivery = delivery
-
-
-class Overtaken(Exception):
-    """A later revision of the item is public, or about to be. Nothing was committed."""
-
-
-class NotYet(Exception):
-    """Another process still arms a required outlet, or an earlier revision is on its way. Nothing was committed."""
 
 
 class Claim:
@@ -64,38 +48,38 @@ class Claim:
         ctx = self._ctx
         with ctx.store.write() as connection:
             joined, now = releases.get(connection, self.id), ctx.store.now(connection)
-            rows = deliveries.of_release(connection, self.id)
+            rows = deliveries.standing(connection, self.id)
             mine = [row for row in rows if self._among is None or row.id in self._among]
-            free = [row for row in mine if _is_due(row, now)]
+            free = [row for row in mine if is_due(row, now)]
             if joined.state not in (R.READY, R.COMMITTED) or not free:
                 return False
             self.committed = joined.state == R.COMMITTED
-            if not self.committed and _too_late(joined, now):
+            if not self.committed and too_late(joined, now):
                 return False  # whoever looks after doubt is about to hold it
             if not releases.is_approved(joined):  # what follows was changed since: due when it is approved again
-                for row in free:
-                    deliveries.note(connection, row, duty=None, due_at=None)
+                nothing = {"duty": None, "due_at": None}
+                self._change(connection, [Change(row, values=nothing) for row in free], now)
                 return False
             if must_wait(ctx, connection, *free):
                 return False
-            outdated = [one for one in free if _outdated(connection, joined, one)]
-            if outdated:
-                self._overtaken(connection, joined, outdated, now)
+            if older := outdated(connection, joined, free):
+                self._overtaken(connection, joined, older, now)
                 return False
             if not self.committed:
-                free = [row for row in mine if _is_free(row)]
+                free = [row for row in mine if is_free(row)]
                 # Whoever holds a required one will arm it, and nothing is committed before (see `commit`).
-                if any(row.required and row.owner is None and not _is_free(row) for row in _going(rows)):
+                if any(row.required and row.owner is None and not is_free(row) for row in going(rows)):
                     return False
             ids = {row.id for row in free}
-            others = [row for row in _going(rows) if row.id not in ids]
+            others = [row for row in going(rows) if row.id not in ids]
             self.alone = not any(row.required or row.state == D.PREPARED for row in others)
             self.earliest = max(row.ahead for row in rows)
             ahead = joined.release_at is not None and joined.release_at > now
             self.release_at = joined.release_at if ahead and not self.committed else None
-            for row in free:
-                owned = {"owner": ctx.owner, "worker": ctx.actor, "epoch": row.epoch + 1, "armed_at": None}
-                self.rows[row.id] = deliveries.note(connection, row, **owned)
+            owned = {"owner": ctx.owner, "worker": ctx.actor, "armed_at": None}
+            taken = [Change(row, values=owned | {"epoch": row.epoch + 1}) for row in free]
+            self._change(connection, taken, now)
+            self.rows = {row.id: row for row in deliveries.some(connection, [row.id for row in free])}
         ctx.held.add(self.rows)
         return True
 
@@ -103,26 +87,25 @@ class Claim:
         """A later revision is public: these must not appear beside it, nor take its place."""
         ctx = self._ctx
         why = f"item {rows[0].item} was corrected: a later revision than {rows[0].revision} is public"
-        if not copies.newer(connection, rows[0].item, rows[0].revision):
+        if not copies.revisions(connection, [rows[0].item]).newer(rows[0].item, rows[0].revision):
             why = f"what is public on {rows[0].outlet} is not what this was to correct; cancel it and correct anew"
         if joined.state == R.READY:
             held = {"why": why, "overdue_at": None}
             releases.move(connection, joined, RE.HELD, at=now, actor=ctx.actor, detail={"why": why}, **held)
         else:
-            for row in rows:
-                deliveries.note(connection, row, stopped=True)
-        outcome.settle(ctx, connection, self.id)
+            self._change(connection, [Change(row, values={"stopped": True}) for row in rows], now)
+        outcome.settle(ctx, connection, self.id, now)
 
     def give_way(self) -> None:
         """After `Overtaken`: hold the release, or stop what of it was to follow; give the rest back."""
         ctx = self._ctx
         with ctx.store.write() as connection:
             joined, now = releases.get(connection, self.id), ctx.store.now(connection)
-            ours = [row for row in deliveries.some(connection, list(self.rows)) if row.owner == ctx.owner]
-            outdated = [row for row in ours if _outdated(connection, joined, row)]
-            if outdated and joined.state in (R.READY, R.COMMITTED):
-                self._overtaken(connection, joined, outdated, now)
-            given = self._give_back(connection, list(self.rows))
+            held = deliveries.some(connection, self.rows, light=True)
+            older = outdated(connection, joined, [row for row in held if row.owner == ctx.owner])
+            if older and joined.state in (R.READY, R.COMMITTED):
+                self._overtaken(connection, joined, older, now)
+            given = self._give_back(connection, list(self.rows), now)
         self._drop(given)
         ctx.ring("prepare")
 
@@ -132,8 +115,7 @@ class Claim:
             return
         with self._ctx.store.write() as connection:
             now = self._ctx.store.now(connection)
-            told = {one: deliveries.note(connection, self.rows[one], armed_at=now) for one in armed}
-        self.rows.update(told)
+            self._change(connection, [Change(self.rows[one], values={"armed_at": now}) for one in armed], now)
 
     def commit(self, armed: Collection[str]) -> dict[str, int]:
         """The point of no return, in one transaction: the release committed, every armed delivery in flight,
@@ -156,23 +138,10 @@ class Claim:
             if self.committed and not releases.is_approved(joined):
                 raise Superseded(self.id)
             others = [] if self.alone or self.committed else self._others(connection)
-            if joined.state == R.READY and _too_late(joined, now):  # the machine slept since it was armed
+            if joined.state == R.READY and too_late(joined, now):  # the machine slept since it was armed
                 raise TryLater(f"not sent by {iso(joined.overdue_at)}, the end of its late limit")
-            going = [*(self.rows[one] for one in armed), *others]
-            public = False
-            for row in going:
-                if _outdated(connection, joined, row):
-                    raise Overtaken(row.item)
-                if copies.older_under_way(connection, row.item, row.outlet, row.revision):
-                    raise NotYet(f"{row.outlet}: an earlier revision is on its way there")
-                if (why := barred(ctx, connection, row)) is not None:
-                    raise TryLater(f"nothing was sent: {why}")
-                outlet = outlets.get(connection, row.outlet)
-                public |= joined.live and not outlet.private_network
-                if outlet.generation != row.generation and row.id in self.rows:
-                    raise Changed(row.id, row.outlet)
-                if outlet.generation != row.generation:
-                    raise NotYet(f"{row.outlet} was changed: the process that armed it is about to find out")
+            leaving = [*(self.rows[one] for one in armed), *others]
+            public = may_go(ctx, connection, joined, leaving, self.rows)
             evidence: dict[str, str | int] = clock_evidence(ctx, connection, public=public)
             instant = now + ctx.settings.lead_ms * MILLISECOND + self.earliest
             if self.release_at is not None:
@@ -183,10 +152,9 @@ class Claim:
                 evidence |= {"instant_us": instant}
                 values = {"release_at": release_at, "committed_at": now, "evidence": evidence, "overdue_at": None}
                 releases.move(connection, joined, RE.COMMITTED, at=now, actor=ctx.actor, detail=told, **values)
-            moved = {one: self._begin(connection, self.rows[one], instant, now) for one in armed}
-            for row in others:
-                self._begin(connection, row, instant, now)
-            given = self._give_back(connection, [one for one in self.rows if one not in armed])
+            self._change(connection, [self._begun(row, instant, now) for row in leaving], now, R.COMMITTED)
+            moved = {row.id: row for row in deliveries.some(connection, armed, light=True)}
+            given = self._give_back(connection, [one for one in self.rows if one not in armed], now)
         self.rows.update(moved)  # only now: a transaction that failed moved nothing
         self._drop(given)
         ctx.ring("prepare")  # the readers
@@ -196,12 +164,12 @@ class Claim:
         """Reading only, since several ask again and again, and writers queue: the instants of our shots when another
         process's commit took all of them along; None when there is something to write. Raises NotYet."""
         with self._ctx.store.read() as connection:
-            joined = releases.get(connection, self.id)
-            if joined.state == R.READY:
+            state = releases.state_of(connection, self.id)
+            if state == R.READY:
                 self._others(connection)
-            if joined.state != R.COMMITTED or set(armed) != set(self.rows):
+            if state != R.COMMITTED or set(armed) != set(self.rows):
                 return None
-            rows = {row.id: row for row in deliveries.some(connection, list(self.rows))}
+            rows = {row.id: row for row in deliveries.some(connection, self.rows, light=True)}
         ours = ((row.owner, row.epoch, row.state) for row in rows.values())
         if list(ours) != [(self._ctx.owner, self.rows[one].epoch, D.RELEASING) for one in rows]:
             return None
@@ -210,55 +178,55 @@ class Claim:
 
     def _others(self, connection: Connection) -> list[Record]:
         """What other processes have armed. Raises NotYet when a required one is not, or its owner is dead."""
-        rows = [row for row in deliveries.of_release(connection, self.id) if row.id not in self.rows]
-        ready = [row for row in rows if row.state == D.PREPARED and row.owner is not None and row.armed_at is not None]
-        ready = [row for row in ready if not self._ctx.lock.is_dead(row.owner)]
-        for row in _going(rows):
-            if row.required and row not in ready:
-                raise NotYet(f"{row.outlet}: nobody has it armed")
-        return ready
+        rows = [row for row in deliveries.standing(connection, self.id) if row.id not in self.rows]
+        return armed_elsewhere(self._ctx, rows)
 
     def _committed_elsewhere(
         self, connection: Connection, joined: Record, armed: Collection[str], now: int
     ) -> dict[str, int]:
         """Another process's commit took our shots with it; what we had not announced follows at the same instant."""
-        fresh = {row.id: row for row in deliveries.some(connection, list(self.rows)) if row.owner == self._ctx.owner}
-        instant = joined.evidence["instant_us"]
-        moved = {}
-        for one in armed:
-            row = fresh.get(one)
-            if row is not None and row.epoch == self.rows[one].epoch and row.state == D.RELEASING:
-                moved[one] = row
-            elif row is not None and row.epoch == self.rows[one].epoch and row.state == D.PREPARED:
-                moved[one] = self._begin(connection, row, max(instant, now + MILLISECOND), now)
-        given = self._give_back(connection, [one for one in self.rows if one not in moved])
+        held = deliveries.some(connection, armed, light=True)
+        ours = [row for row in held if (row.owner, row.epoch) == (self._ctx.owner, self.rows[row.id].epoch)]
+        ours = [row for row in ours if row.state in (D.RELEASING, D.PREPARED)]
+        instant = max(joined.evidence["instant_us"], now + MILLISECOND)
+        fresh = [self._begun(row, instant, now) for row in ours if row.state == D.PREPARED]
+        self._change(connection, fresh, now, R.COMMITTED)
+        moved = {row.id: row for row in deliveries.some(connection, [row.id for row in ours], light=True)}
+        given = self._give_back(connection, [one for one in self.rows if one not in moved], now)
         self.rows.update(moved)
         self._drop(given)
         return {one: row.fire_at for one, row in moved.items()}
 
-    def _begin(self, connection: Connection, row: Record, instant: int, now: int) -> Record:
+    def _begun(self, row: Record, instant: int, now: int) -> Change:
         """In flight; the readers are called together a little before its instant."""
         fire_at = max(instant - row.ahead, now)
         told = {"worker": row.worker, "attempt": row.attempts + 1, "fire_at": iso(fire_at)}
         watch_from = max(now, fire_at - WATCHERS_LEAD)
         values = {"fire_at": fire_at, "attempts": row.attempts + 1, "duty": "verify", "due_at": watch_from}
-        return deliveries.move(connection, row, E.RELEASE_BEGUN, at=now, actor=self._ctx.actor, detail=told, **values)
+        return Change(row, E.RELEASE_BEGUN, told, values)
 
-    def still_ours(self) -> set[str]:
-        """Read once more, just before the instant: which deliveries are in flight by us and nobody else."""
-        if self._ctx.lock.is_dead(self._ctx.owner):
-            return set()  # somebody removed our lock: whoever takes the rows over must be the only one
+    def _change(self, connection: Connection, changes: Sequence[Change], now: int, joined: R | None = None) -> None:
+        deliveries.change_all(connection, changes, at=now, actor=self._ctx.actor, joined=joined)
+
+    def last_look(self) -> tuple[set[str], int]:
+        """Read once more, just before the instant: which deliveries are in flight by us and nobody else; and what
+        `clocks_differ` says."""
+        owner = self._ctx.owner
+        if self._ctx.lock.is_dead(owner):
+            return set(), 0  # somebody removed our lock: whoever takes the rows over must be the only one
         with self._ctx.store.read() as connection:
-            return {
-                row.id
-                for row in deliveries.some(connection, list(self.rows))
-                if (row.epoch, row.owner, row.state) == (self.rows[row.id].epoch, self._ctx.owner, D.RELEASING)
-            }
+            found = deliveries.some(connection, self.rows, light=True)
+            ours = {(one, row.epoch, owner, D.RELEASING) for one, row in self.rows.items()}
+            still = {row.id for row in found if (row.id, row.epoch, row.owner, row.state) in ours}
+            return still, self._apart(connection)
 
     def clocks_differ(self) -> int:
         """µs by which database and host clock are further apart than they may be; 0: they are not."""
         with self._ctx.store.read() as connection:
-            offset, error = clock_offset(self._ctx, connection)
+            return self._apart(connection)
+
+    def _apart(self, connection: Connection) -> int:
+        offset, error = clock_offset(self._ctx, connection)
         return offset if differ(self._ctx, offset, error) else 0
 
     def store(self, one: str, answer: object, sent_at: int | None) -> None:
@@ -271,19 +239,13 @@ class Claim:
             batch, self._answers = self._answers, []
             if not batch:
                 return
-            ctx = self._ctx
+            learnt = [{} if at is None else {"sent_at": at} for _, _, at in batch]
             try:
-                cans = {name: outcome.can_of(ctx, self.rows[name]) for name, _, _ in batch}
-                with ctx.store.write() as connection:
-                    for name, what, at in batch:
-                        learnt = {} if at is None else {"sent_at": at}
-                        # Somebody newer has the row: what was written for it is undone, the others' answers are kept.
-                        with suppress(Superseded), connection.begin_nested():
-                            outcome.apply_answer(ctx, connection, self.rows[name], cans[name], what, **learnt)
-                    outcome.settle(ctx, connection, self.id)
+                answers = zip(batch, learnt, strict=True)
+                outcome.keep(self._ctx, [outcome.Answer(self.rows[name], what, it) for (name, what, _), it in answers])
             finally:
                 self._drop([name for name, _, _ in batch])
-        ctx.ring("prepare")
+        self._ctx.ring("prepare")
 
     def stale(self, one: str, why: str) -> None:
         """What was prepared is gone: back to the prepare lane with it, everything else is given back."""
@@ -292,9 +254,9 @@ class Claim:
             now = ctx.store.now(connection)
             again: dict[str, Any] = {"owner": None, "duty": "prepare", "due_at": now, "problems": []}
             deliveries.move(connection, self.rows[one], E.STALE, at=now, actor=ctx.actor, detail={"why": why}, **again)
-            given = [one, *self._give_back(connection, [other for other in self.rows if other != one])]
+            given = [one, *self._give_back(connection, [other for other in self.rows if other != one], now)]
             approval.outlet_changed(ctx, connection, self.rows[one].outlet)
-            outcome.settle(ctx, connection, self.id)
+            outcome.settle(ctx, connection, self.id, now)
         self._drop(given)
         ctx.ring("prepare")
 
@@ -308,19 +270,21 @@ class Claim:
                     deliveries.note(connection, row, problems=[outcome.shown(Problem("outlet", problems[row.id]))])
             if hold is not None and joined.state == R.READY:
                 releases.move(connection, joined, RE.HELD, at=now, actor=ctx.actor, detail={"why": hold}, why=hold)
-            given = self._give_back(connection, list(self.rows))
+            given = self._give_back(connection, list(self.rows), now)
         self._drop(given)
 
-    def _give_back(self, connection: Connection, ids: Iterable[str]) -> list[str]:
+    def _give_back(self, connection: Connection, given: list[str], now: int) -> list[str]:
         """Disown what is not in flight; due again while its release may still go out."""
-        ctx, now = self._ctx, self._ctx.store.now(connection)
-        waits = releases.get(connection, self.id).state in (R.READY, R.COMMITTED)
-        given = list(ids)
-        for row in deliveries.some(connection, given):
-            if row.owner == ctx.owner and row.state == D.PREPARED:
+        if not given:
+            return given
+        waits = releases.state_of(connection, self.id) in (R.READY, R.COMMITTED)
+        changes = []
+        for row in deliveries.some(connection, given, light=True):
+            if row.owner == self._ctx.owner and row.state == D.PREPARED:
                 due_at = now + max(AGAIN, (now - row.since) // 4)
                 duty = {"duty": "release", "due_at": due_at} if waits else {"duty": None, "due_at": None}
-                deliveries.note(connection, row, owner=None, **duty)
+                changes.append(Change(row, values={"owner": None, **duty}))
+        self._change(connection, changes, now)
         return given
 
     def let_go(self) -> None:
@@ -330,26 +294,3 @@ class Claim:
     def _drop(self, ids: Iterable[str]) -> None:
         dropped = [one for one in ids if self.rows.pop(one, None) is not None]
         self._ctx.held.drop(dropped)
-
-
-def _too_late(joined: Record, now: int) -> bool:
-    return joined.overdue_at is not None and joined.overdue_at <= now
-
-
-def _outdated(connection: Connection, joined: Record, row: Record) -> bool:
-    if copies.newer(connection, row.item, row.revision):
-        return True
-    return bool(joined.action == "correct" and copies.outdated(connection, row))
-
-
-def _going(rows: Sequence[Record]) -> list[Record]:
-    """Without those that a person gave up."""
-    return [row for row in rows if row.state != D.CANCELLED]
-
-
-def _is_free(row: Record) -> bool:
-    return bool(row.state == D.PREPARED and row.owner is None and row.duty == "release")
-
-
-def _is_due(row: Record, now: int) -> bool:
-    return _is_free(row) and row.due_at is not None and row.due_at <= now

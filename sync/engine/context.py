@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any
 
 from sync.clock import Clock
 from sync.contract import Accepted, Channel, Prepared, Receipt
@@ -18,8 +16,6 @@ from sync.settings import Settings
 from sync.store.assets import AssetStore
 from sync.store.session import Store
 from sync.store.tables import Record
-
-T = TypeVar("T")
 
 
 class Held:
@@ -88,38 +84,6 @@ class Context:
     def owner(self) -> str:
         """What this process's rows store as their owner."""
         return self.lock.name
-
-
-def together(calls: Mapping[str, Callable[[], T]], most: int = 16) -> Iterator[tuple[str, T | BaseException]]:
-    """Run the calls side by side; yields each name with its result, or whatever it raised, as they end.
-
-    An outlet's answer and an exception are both evidence here, so no exception escapes."""
-    for batch in batches(calls, most):
-        yield from batch
-
-
-def batches(calls: Mapping[str, Callable[[], T]], most: int = 16) -> Iterator[list[tuple[str, T | BaseException]]]:
-    """As `together`, but all that have ended by now come at once: storing them costs one transaction."""
-    if not calls:
-        return
-    ended: SimpleQueue[tuple[str, T | BaseException]] = SimpleQueue()
-
-    def run(name: str, call: Callable[[], T]) -> None:
-        try:
-            ended.put((name, call()))
-        except BaseException as error:  # noqa: BLE001 - handed on: it is what came of this call
-            ended.put((name, error))
-
-    left = len(calls)
-    with ThreadPoolExecutor(min(most, left), thread_name_prefix="call") as pool:
-        for name, call in calls.items():
-            pool.submit(run, name, call)
-        while left:
-            batch = [ended.get()]
-            while not ended.empty():
-                batch.append(ended.get())
-            left -= len(batch)
-            yield batch
 
 
 def dump(value: Rendition | Prepared | Accepted | Receipt) -> dict[str, Any]:

@@ -12,7 +12,9 @@ import hashlib
 import os
 import secrets
 import socket
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -21,6 +23,7 @@ from sync.engine.context import Context
 from sync.model import BadInput
 from sync.settings import Settings
 from sync.store import deliveries, outlets, recovery, releases
+from sync.store.deliveries import Change
 from sync.store.tables import Record
 
 FILE = "installation"
@@ -112,23 +115,43 @@ def barred(ctx: Context, connection: Connection, row: Record) -> str | None:
 
     To be asked in the transaction that commits the intent: whoever prepares, releases, withdraws or discards.
     """
+    return barred_of(ctx, connection, [row]).get(row.id)
+
+
+def barred_of(ctx: Context, connection: Connection, rows: Sequence[Record]) -> dict[str, str]:
+    """As `barred`, for all of them at once: the ids of those that are, each with the reason."""
     if recovery.current(connection) is not None:
-        return LOOKING
-    if not (outlets.get(connection, row.outlet).live or releases.get(connection, row.release).live):
-        return None
-    why = mismatch(ctx.settings, connection)
-    return None if why is None else f"{why}; live outlets are only read until `tongfa adopt`"
+        return {row.id: LOOKING for row in rows}
+    there = outlets.facts(connection, (row.outlet for row in rows))
+    live = {one: releases.get(connection, one).live for one in dict.fromkeys(row.release for row in rows)}
+    concerned = [row.id for row in rows if there[row.outlet].live or live[row.release]]
+    if not concerned or (why := mismatch(ctx.settings, connection)) is None:
+        return {}
+    return dict.fromkeys(concerned, f"{why}; live outlets are only read until `tongfa adopt`")
 
 
 def must_wait(ctx: Context, connection: Connection, *rows: Record) -> bool:
     """Whether one of them is barred: then all of them stay due, and say why they wait."""
-    why = next(filter(None, (barred(ctx, connection, row) for row in rows)), None)
-    if why is None:
+    why = barred_of(ctx, connection, rows)
+    if not why:
         return False
-    problem = {"where": "installation", "message": why, "fatal": False}
-    for row in rows:
-        deliveries.note(connection, row, due_at=ctx.store.now(connection) + LATER, problems=[problem])
+    wait(ctx, connection, dict.fromkeys((row.id for row in rows), next(iter(why.values()))), rows)
     return True
+
+
+def wait(ctx: Context, connection: Connection, why: Mapping[str, str], rows: Sequence[Record]) -> None:
+    """Those of the rows that `why` names stay due, and say why they wait."""
+    now = ctx.store.now(connection)
+    changes = [
+        Change(row, values={"due_at": now + LATER, "problems": [_problem(why[row.id])]})
+        for row in rows
+        if row.id in why
+    ]
+    deliveries.change_all(connection, changes, at=now, actor=ctx.actor)
+
+
+def _problem(why: str) -> dict[str, Any]:
+    return {"where": "installation", "message": why, "fatal": False}
 
 
 def stopped(ctx: Context) -> str | None:

@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 
 from sync.clock import iso
 from sync.content import moment
+from sync.flow import ENDED, R
 from sync.model import Align, BadInput, Edition, Policy
-from sync.store import copies, items, outlets
+from sync.store import copies, deliveries, items, outlets
 from sync.store.tables import Record
 
 
@@ -67,6 +68,9 @@ def _refuse_beside(connection: Connection, order: Order, editions: Sequence[Edit
         raise BadInput(f"item {order.corrects}", "it is public nowhere yet: there is nothing to correct", mend)
     for e in editions:
         for one in chosen:
+            if order.corrects is None and (leaving := _is_leaving(connection, e.item, one.name)) is not None:
+                mend = f"wait until it is gone: `tongfa release show {leaving} --wait`; or leave {one.name} out"
+                raise BadInput(f"outlet {one.name}", f"item {e.item} is just being withdrawn there", mend)
             coming = [
                 row
                 for row in copies.coming(connection, e.item, one.name)
@@ -83,6 +87,14 @@ def _refuse_beside(connection: Connection, order: Order, editions: Sequence[Edit
                 raise BadInput(
                     f"outlet {one.name}", f"revision {there.revision} of item {e.item} is public there", mend
                 )
+
+
+def _is_leaving(connection: Connection, item: str, outlet: str) -> str | None:
+    """The release that withdraws the item there and has not ended: it would take a new copy with it."""
+    for one in deliveries.of_item(connection, item):
+        if one.outlet == outlet and one.action == "withdraw" and one.joined == R.COMMITTED and one.state not in ENDED:
+            return str(one.release)
+    return None
 
 
 def _agree(order: Order, routings: Sequence[dict[str, Any]]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from sync.engine.context import Context, dump
 from sync.flow import D, E
 from sync.model import Problem
 from sync.store import copies, deliveries, outlets, releases
-from sync.store.deliveries import Superseded
+from sync.store.deliveries import Change
 from sync.store.tables import Record
 from sync.verdict import Facts, Verdict, judge_answer, judge_probe
 
@@ -30,6 +30,15 @@ DUTY: dict[tuple[D, E | None], str] = {
     (D.ACCEPTED, None): "verify",
     (D.DISCARDING, None): "reconcile",
 }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call at an outlet came to, for the row as it was when the call was made; `learnt`: columns beside it."""
+
+    row: Record
+    answer: object
+    learnt: Mapping[str, Any] = field(default_factory=dict)
 
 
 def facts(ctx: Context, row: Record, can: Capabilities, now: int) -> Facts:
@@ -49,51 +58,58 @@ def answered(ctx: Context, row: Record, answer: object, **learnt: Any) -> None:
     """Store what an outlet call in the row's in-flight state came to; one transaction of its own.
 
     Dying before it commits leaves the row in flight under a dead owner: a probe finds out."""
-    can = can_of(ctx, row)
-    with suppress(Superseded), ctx.store.write() as connection:
-        apply_answer(ctx, connection, row, can, answer, **learnt)
-        settle(ctx, connection, row.release)
-    ctx.ring("prepare")
-    ctx.ring("release")
+    all_answered(ctx, [Answer(row, answer, learnt)])
 
 
-def all_answered(ctx: Context, answers: Sequence[tuple[Record, object]]) -> None:
+def all_answered(ctx: Context, answers: Sequence[Answer]) -> None:
     """As `answered`, of several calls that ended together: one transaction for all."""
-    cans = [can_of(ctx, row) for row, _ in answers]
-    with ctx.store.write() as connection:
-        for (row, answer), can in zip(answers, cans, strict=True):
-            # Somebody newer has the row: what was written for it is undone, the others' answers are kept.
-            with suppress(Superseded), connection.begin_nested():
-                apply_answer(ctx, connection, row, can, answer)
-        for release_id in dict.fromkeys(row.release for row, _ in answers):
-            settle(ctx, connection, release_id)
+    keep(ctx, answers)
     ctx.ring("prepare")
     ctx.ring("release")
 
 
-def apply_answer(
-    ctx: Context, connection: Connection, row: Record, can: Capabilities, answer: object, **learnt: Any
-) -> None:
-    """As `answered`, inside the caller's transaction and without the joint rules."""
-    known = facts(ctx, row, can, ctx.store.now(connection))
-    apply(ctx, connection, row, judge_answer(D(row.state), answer, known), answer, **learnt)
+def keep(ctx: Context, answers: Sequence[Answer]) -> None:
+    """As `all_answered`, and nobody is called.
+
+    Of a row that somebody newer has nothing is written; the others' answers are kept."""
+    cans = [can_of(ctx, one.row) for one in answers]
+    with ctx.store.write() as connection:
+        now = ctx.store.now(connection)
+        judged = [
+            (one, judge_answer(D(one.row.state), one.answer, facts(ctx, one.row, can, now)))
+            for one, can in zip(answers, cans, strict=True)
+        ]
+        _apply(ctx, connection, judged, now)
+        for release_id in dict.fromkeys(one.row.release for one in answers):
+            settle(ctx, connection, release_id, now)
 
 
 def probed(ctx: Context, row: Record, found: object) -> None:
     """Store what a look at the outlet came to; one transaction of its own."""
     can = can_of(ctx, row)
-    with suppress(Superseded), ctx.store.write() as connection:
-        known = facts(ctx, row, can, ctx.store.now(connection))
-        apply(ctx, connection, row, judge_probe(D(row.state), found, known), found)
-        settle(ctx, connection, row.release)
+    with ctx.store.write() as connection:
+        now = ctx.store.now(connection)
+        verdict = judge_probe(D(row.state), found, facts(ctx, row, can, now))
+        _apply(ctx, connection, [(Answer(row, found), verdict)], now)
+        settle(ctx, connection, row.release, now)
     ctx.ring("prepare")
     ctx.ring("release")
 
 
-def apply(ctx: Context, connection: Connection, row: Record, verdict: Verdict, answer: object, **learnt: Any) -> None:
-    """The verdict's row changes. Raises Superseded when a newer epoch has the row: then nothing is written."""
-    now = ctx.store.now(connection)
-    values: dict[str, Any] = {"owner": None, "quarantine_until": verdict.quarantine_until, **learnt}
+def _apply(ctx: Context, connection: Connection, judged: Sequence[tuple[Answer, Verdict]], now: int) -> None:
+    """The verdicts' changes, for as many of the rows as are still what was judged: nobody else writes meanwhile."""
+    found = deliveries.some(connection, [one.row.id for one, _ in judged], light=True)
+    ours = {(row.id, row.epoch, row.state) for row in found}
+    judged = [(one, verdict) for one, verdict in judged if (one.row.id, one.row.epoch, one.row.state) in ours]
+    changes = [_change(ctx, one, verdict) for one, verdict in judged]
+    deliveries.change_all(connection, changes, at=now, actor=ctx.actor)
+    public = [(one.row, one.values["receipt"]) for one in changes if one.event is E.RELEASED]
+    copies.appear_all(connection, public, at=now, actor=ctx.actor)
+
+
+def _change(ctx: Context, given: Answer, verdict: Verdict) -> Change:
+    row, answer = given.row, given.answer
+    values: dict[str, Any] = {"owner": None, "quarantine_until": verdict.quarantine_until, **given.learnt}
     match answer:
         case Prepared():
             values["prepared"] = dump(answer)
@@ -107,20 +123,15 @@ def apply(ctx: Context, connection: Connection, row: Record, verdict: Verdict, a
     values["duty"] = DUTY.get((D(row.state), verdict.event)) if verdict.due is not None else None
     values["due_at"] = verdict.due if values["duty"] else None
     detail = {"worker": ctx.actor, "attempt": row.attempts, **({"why": verdict.why} if verdict.why else {})}
-    if verdict.event is None:
-        deliveries.note(connection, row, **values)
-    else:
-        after = deliveries.move(connection, row, verdict.event, at=now, actor=ctx.actor, detail=detail, **values)
-        if verdict.event is E.RELEASED:
-            copies.appear(connection, after, at=now, actor=ctx.actor)
+    return Change(row, verdict.event, detail, values)
 
 
-def settle(ctx: Context, connection: Connection, release_id: str) -> None:
-    """The joint rules, in the transaction of the moves they follow from."""
+def settle(ctx: Context, connection: Connection, release_id: str, now: int | None = None) -> None:
+    """The joint rules, in the transaction of the moves they follow from. `now`: its time, where it was asked for."""
     releases.settle(
         connection,
         release_id,
-        at=ctx.store.now(connection),
+        at=ctx.store.now(connection) if now is None else now,
         actor=ctx.actor,
         arm_before=ctx.settings.arm_before_s,
         why=partial(why_held, connection, release_id),

@@ -15,11 +15,12 @@ from sync.clock import SECOND, iso
 from sync.contract import Accepted, Prepared, Receipt
 from sync.engine import outcome
 from sync.engine.approval import waits
-from sync.engine.context import Context, accepted, prepared, rendition, replaced, together
+from sync.engine.context import Context, accepted, prepared, rendition, replaced
 from sync.engine.identity import must_wait
 from sync.engine.prepare import discard_call
 from sync.engine.removal import Cleared, clear
 from sync.engine.removal import store as store_cleared
+from sync.engine.together import together
 from sync.flow import IN_FLIGHT, RE, D
 from sync.model import Key
 from sync.store import deliveries, outlets, releases

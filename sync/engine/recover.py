@@ -26,8 +26,9 @@ from sqlalchemy import Connection, select
 from sync.clock import SECOND, iso
 from sync.contract import Accepted, Receipt
 from sync.engine import conclude, identity, outcome
-from sync.engine.context import Context, dump, together
+from sync.engine.context import Context, dump
 from sync.engine.look import Found, look, said
+from sync.engine.together import together
 from sync.flow import RE, D, E, R
 from sync.model import BadInput, Rendition
 from sync.store import copies, deliveries, outlets, recovery, releases

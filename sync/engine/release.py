@@ -17,9 +17,11 @@ from functools import partial
 
 from sync.clock import MILLISECOND, SECOND
 from sync.contract import OutletError, Reveal, Shot, Stale, TryLater, Window
-from sync.engine.claim import Changed, Claim, NotYet, Overtaken
-from sync.engine.context import Context, prepared, rendition, together
+from sync.engine.claim import Claim
+from sync.engine.context import Context, prepared, rendition
+from sync.engine.fit import Changed, NotYet, Overtaken
 from sync.engine.sender import Sender
+from sync.engine.together import together
 from sync.flow import IllegalMove
 from sync.model import Key
 from sync.store import outlets
@@ -70,7 +72,10 @@ class Volley:
     def arm(self) -> None:
         """Warm connections and finished bytes for all; again in a moment for those that were not to be had."""
         rows = self._claim.rows
-        missing = {one: partial(self._arm_one, row) for one, row in rows.items() if one not in self._shots}
+        with self._ctx.store.read() as connection:
+            there, key = outlets.some(connection, (row.outlet for row in rows.values())), outlets.identity(connection)
+        calls = {one: partial(self._arm_one, row, there[row.outlet], key) for one, row in rows.items()}
+        missing = {one: call for one, call in calls.items() if one not in self._shots}
         waiting, hopeless, stale = False, False, None
         for one, shot in together(missing):
             if isinstance(shot, Shot):
@@ -103,11 +108,9 @@ class Volley:
         if self._claim.release_at is None:
             return self.commit()
         ahead = self._until(self._claim.release_at - self._claim.earliest) - self._ctx.settings.commit_before_s
-        return self._later(boot + ahead, self.commit)
+        return self._later(self._ctx.clock.boottime() + ahead, self.commit)  # telling may have waited: not from `boot`
 
-    def _arm_one(self, row: Record) -> Shot:
-        with self._ctx.store.read() as connection:
-            outlet, installation = outlets.get(connection, row.outlet), outlets.identity(connection)
+    def _arm_one(self, row: Record, outlet: Record, installation: str) -> Shot:
         there = prepared(row)
         if there is None or row.generation != outlet.generation:
             raise Stale(f"{row.outlet} was changed after it was prepared")
@@ -163,7 +166,7 @@ class Volley:
 
     def _look_again(self, boot: float, instant: int, ids: Sequence[str]) -> None:
         """Just before the instant: still ours, clocks agree, connections alive. What is not is not sent."""
-        ours, apart = self._claim.still_ours(), self._claim.clocks_differ()
+        ours, apart = self._claim.last_look()
         for one in set(ids) - ours:
             self._shots.pop(one).close()
         going = [one for one in ids if one in ours]

@@ -19,8 +19,9 @@ from sqlalchemy import Connection
 from sync.clock import SECOND
 from sync.contract import OutletError, Receipt, Rejected, Stale, TryLater, Unsupported
 from sync.engine import outcome
-from sync.engine.context import Context, rendition, together
+from sync.engine.context import Context, rendition
 from sync.engine.identity import must_wait
+from sync.engine.together import together
 from sync.engine.withdraw import begin
 from sync.flow import D, E, R
 from sync.model import Key, Problem

@@ -23,7 +23,7 @@ OTHERS_FIRST = 0.4  # seconds in which the process to which a shard falls may ta
 def release(ctx: Context, sender: Sender, ids: Sequence[str]) -> None:
     """Take the releases of these deliveries: what is prepared and due is armed and handed to the sender."""
     with ctx.store.read() as connection:
-        rows = deliveries.some(connection, ids)
+        rows = deliveries.some(connection, ids, light=True)
     wanted = dict.fromkeys(row.release for row in rows if row.state == D.PREPARED and row.owner is None)
     for release_id in wanted:
         shards = _shards(ctx, release_id)
@@ -46,7 +46,7 @@ def _take(ctx: Context, sender: Sender, release_id: str, shard: Sequence[str] | 
 def _shards(ctx: Context, release_id: str) -> list[list[str]]:
     """The release's deliveries in parts that one process each sends."""
     with ctx.store.read() as connection:
-        rows = [row.id for row in deliveries.of_release(connection, release_id)]
+        rows = list(deliveries.ids_of_release(connection, release_id))
     size = ctx.settings.release_shard
     return [rows[at : at + size] for at in range(0, len(rows), size)]
 

@@ -12,20 +12,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection
-
 from sync.clock import MILLISECOND, SECOND
 from sync.contract import OutletError, Receipt, Reveal, Unsupported
 from sync.engine import outcome
-from sync.engine.context import Context, accepted, batches, prepared, receipt, rendition, replaced
+from sync.engine.context import Context, accepted, prepared, receipt, rendition, replaced
+from sync.engine.together import batches
 from sync.flow import D, E
-from sync.model import Key, Rendition, Sighting
+from sync.model import Edition, Key, Rendition, Sighting
 from sync.store import copies, deliveries, items, outlets
+from sync.store.deliveries import Change
 from sync.store.tables import Record
 
 CLOSE_WATCH = 2.0  # seconds of reads in a row
 AFTER_SHOTS = 0.005  # seconds after the instant: the first reads do not compete with the shots for a processor
 BETWEEN_READS = 0.05  # seconds
+BETWEEN_LOOKS = 0.015  # seconds; until the outlet has said where it is, only the database is asked
+GATHER = 0.02  # seconds that what was seen waits to be stored with what others see; when it was seen is known by then
+FRESH = 0.01  # seconds for which what the database said of all rows is as good as asked anew
 AGAIN = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800)  # seconds; the last repeats
 READ_SHIELD = 8 * SECOND  # nobody else starts watching the same row for so long
 
@@ -46,17 +49,76 @@ def verify(ctx: Context, ids: Sequence[str]) -> None:
     """Watch these deliveries for a moment, side by side, and store what was seen."""
     with ctx.store.write() as connection:
         now = ctx.store.now(connection)
-        rows = {
-            row.id: deliveries.note(connection, row, due_at=now + READ_SHIELD)
+        due = [
+            row
             for row in deliveries.some(connection, ids)
             if row.duty == "verify" and row.due_at is not None and row.due_at <= now
-        }
+        ]
+        shielded = [Change(row, values={"due_at": now + READ_SHIELD}) for row in due]
+        deliveries.change_all(connection, shielded, at=now, actor=ctx.actor)
+    if not due:
+        return
+    places, latest = _places(ctx, due), _Latest(ctx, due)
     public: list[str] = []
-    for batch in batches({one: partial(_watch, ctx, row) for one, row in rows.items()}):
+    watches = {row.id: partial(_watch, ctx, row, places[row.id], latest) for row in due}
+    for batch in batches(watches, gather=GATHER):
         _store(ctx, {one: watched for one, watched in batch if isinstance(watched, Watched) and not watched.polled})
         public += _look_further(ctx, batch)
     if public:
         verify(ctx, public)  # a reader may see it from now on: no waiting for the next look for due rows
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where one delivery is read, and what was there before; the same as long as it is watched."""
+
+    outlet: Record
+    edition: Edition
+    key: Key
+    before: Rendition | None  # what the place shows until this correction changes it
+
+
+def _places(ctx: Context, rows: Sequence[Record]) -> dict[str, _Place]:
+    with ctx.store.read() as connection:
+        there, installation = outlets.some(connection, (row.outlet for row in rows)), outlets.identity(connection)
+        named = dict.fromkeys((row.item, row.revision) for row in rows)
+        editions = {one: items.get(connection, *one)[0] for one in named}
+        changed = [row.replaces_copy for row in rows if row.replaces is not None]
+        before = {row.id: rendition(row) for row in deliveries.some(connection, changed)} if changed else {}
+    return {
+        row.id: _Place(
+            there[row.outlet],
+            editions[row.item, row.revision],
+            Key(installation, row.id),
+            before[row.replaces_copy] if row.replaces is not None else None,
+        )
+        for row in rows
+    }
+
+
+class _Latest:
+    """The watched rows as they are now: one question for all who watch, and texts only of rows that moved."""
+
+    def __init__(self, ctx: Context, rows: Sequence[Record]) -> None:
+        self._ctx, self._whole = ctx, {row.id: row for row in rows}
+        self._guard = threading.Lock()
+        self._asked = 0  # how often
+        self._asked_at = 0.0  # seconds of boot time
+        self._found: dict[str, Record] = {}
+
+    def of(self, one: str, known: int) -> tuple[Record, Record, int]:
+        """The row without texts and receipts; with them, as of its last move; and the number of the question that this
+        answers: another than `known`, and asked a moment ago at most."""
+        with self._guard:
+            if self._asked == known or self._ctx.clock.boottime() - self._asked_at > FRESH:
+                self._asked_at = self._ctx.clock.boottime()
+                with self._ctx.store.read() as connection:
+                    rows = deliveries.some(connection, self._whole, light=True)
+                    moved = [row.id for row in rows if row.entry_id != self._whole[row.id].entry_id]
+                    self._whole |= {row.id: row for row in deliveries.some(connection, moved)} if moved else {}
+                self._found = {row.id: row for row in rows}
+                self._asked += 1
+            return self._found[one], self._whole[one], self._asked
 
 
 def _look_further(ctx: Context, batch: Sequence[tuple[str, Watched | BaseException]]) -> list[str]:
@@ -75,35 +137,31 @@ def _look_further(ctx: Context, batch: Sequence[tuple[str, Watched | BaseExcepti
     return public
 
 
-def _watch(ctx: Context, row: Record) -> Watched:
-    with ctx.store.read() as connection:
-        outlet, installation = outlets.get(connection, row.outlet), outlets.identity(connection)
-        edition, _ = items.get(connection, row.item, row.revision)
-    channel, key, nap = ctx.channel(outlet), Key(installation, row.id), threading.Event()
+def _watch(ctx: Context, row: Record, place: _Place, latest: _Latest) -> Watched:
+    channel, nap = ctx.channel(place.outlet), threading.Event()
     rung_for_a_poll = row.state == D.ACCEPTED
-    foreseen = replaced(row) or _foreseen(row, channel.address(edition, key))
-    before = _before(ctx, row)
+    foreseen = replaced(row) or _foreseen(row, channel.address(place.edition, place.key))
     if row.fire_at is not None:
         nap.wait(max(0.0, (row.fire_at - ctx.clock.now()) / SECOND + AFTER_SHOTS))
     ends = ctx.clock.boottime() + CLOSE_WATCH
     unseen_after: int | None = row.visible_after
-    why = ""
+    why, asked = "", 0
     while True:
-        with ctx.store.read() as connection:
-            row = deliveries.get(connection, row.id)
+        now, row, asked = latest.of(row.id, asked)
         where = receipt(row) or foreseen
-        if row.state == D.ACCEPTED and not rung_for_a_poll:
+        if now.state == D.ACCEPTED and not rung_for_a_poll:
             return Watched()  # accepted while we watched: its first poll has a time of its own
-        if row.state == D.ACCEPTED:
+        if now.state == D.ACCEPTED:
             try:
-                return Watched(polled=True, found=channel.probe(rendition(row), key, accepted(row), replaced(row)))
+                found = channel.probe(rendition(row), place.key, accepted(row), replaced(row))
             except OutletError as error:
                 return Watched(polled=True, found=error)
-        if row.state not in (D.RELEASING, D.RELEASED):
+            return Watched(polled=True, found=found)
+        if now.state not in (D.RELEASING, D.RELEASED):
             return Watched(unseen_after=unseen_after)
-        if where is not None and not (row.visible_at is not None and row.state == D.RELEASING):
+        if where is not None and not (now.visible_at is not None and now.state == D.RELEASING):
             try:
-                sighting = channel.verify(where, rendition(row), before)
+                sighting = channel.verify(where, rendition(row), place.before)
             except Unsupported as error:
                 return Watched(why=str(error), unreadable=True)
             except OutletError as error:
@@ -114,15 +172,7 @@ def _watch(ctx: Context, row: Record) -> Watched:
                 unseen_after = sighting.began_at
         if ctx.clock.boottime() >= ends:
             return Watched(unseen_after=unseen_after, why=why)
-        nap.wait(BETWEEN_READS)
-
-
-def _before(ctx: Context, row: Record) -> Rendition | None:
-    """What the place shows until this correction changes it."""
-    if row.replaces is None:
-        return None
-    with ctx.store.read() as connection:
-        return rendition(deliveries.get(connection, row.replaces_copy))
+        nap.wait(BETWEEN_READS if where is not None else BETWEEN_LOOKS)
 
 
 def _foreseen(row: Record, address: str | None) -> Receipt | None:
@@ -138,55 +188,52 @@ def _store(ctx: Context, seen: Mapping[str, Watched]) -> None:
     if not seen:
         return
     with ctx.store.write() as connection:
-        ended = {_keep(ctx, connection, deliveries.get(connection, one), watched) for one, watched in seen.items()}
-        for release_id in sorted(one for one in ended if one is not None):
-            outcome.settle(ctx, connection, release_id)
+        now = ctx.store.now(connection)
+        rows = [row for row in deliveries.some(connection, seen) if row.state in (D.RELEASING, D.RELEASED)]
+        read = {row.id: watched for row in rows if (watched := seen[row.id].sighting) and row.state == D.RELEASED}
+        copies.read_back(connection, {one: not it.problems for one, it in read.items()}, at=now, actor=ctx.actor)
+        left = copies.have_superseded(connection, (row.item for row in rows))
+        before = [copies.superseded(connection, row) if (row.item, row.outlet) in left else [] for row in rows]
+        changes = [_judged(ctx, row, seen[row.id], now, old) for row, old in zip(rows, before, strict=True)]
+        deliveries.change_all(connection, changes, at=now, actor=ctx.actor)
+        for release_id in sorted({one.row.release for one in changes if one.event is not None}):
+            outcome.settle(ctx, connection, release_id, now)
+    if any(one.values.get("duty") == "withdraw" for one in changes):
+        ctx.ring("prepare")
 
 
-def _keep(ctx: Context, connection: Connection, row: Record, watched: Watched) -> str | None:
-    """Returns the release when a delivery of it has come to its end."""
-    now = ctx.store.now(connection)
+def _judged(ctx: Context, row: Record, watched: Watched, now: int, before: Sequence[Record]) -> Change:
+    """What a watch makes of a delivery; `before`: older copies that readers still find beside it."""
     seen = watched.sighting
+    if watched.unreadable:
+        return _end_unread(ctx, row, now, watched.why)
     values: dict[str, Any] = {"reads": row.reads + 1}
     if row.visible_at is None:
         values["visible_after"] = watched.unseen_after
         if seen is not None:
             values["visible_at"] = seen.ended_at
-    if row.state not in (D.RELEASING, D.RELEASED):
-        return None
-    if watched.unreadable:
-        return _end_unread(ctx, connection, row, now, watched.why)
     if row.state == D.RELEASED and seen is not None and not seen.problems:
         detail = {"reader": ctx.actor, "visible_at": values.get("visible_at", row.visible_at)}
         values |= {"match": True, "problems": [], "duty": None, "due_at": None}
-        copies.read_back(connection, row.id, same=True, at=now, actor=ctx.actor)
-        if left := copies.superseded(connection, row):  # until it is gone, readers find both
-            message = f"the copy before it is still public: {left[0].url}"
-            values["problems"] = [{"where": "public", "message": message, "fatal": False}]
-            deliveries.note(connection, row, **values | {"duty": "withdraw", "due_at": now, "attempts": 0})
-            ctx.ring("prepare")
-            return None
-        deliveries.move(connection, row, E.VERIFIED, at=now, actor=ctx.actor, detail=detail, **values)
-        return str(row.release)
+        if not before:
+            return Change(row, E.VERIFIED, detail, values)
+        message = f"the copy before it is still public: {before[0].url}"
+        problems = [{"where": "public", "message": message, "fatal": False}]
+        return Change(row, values=values | {"problems": problems, "duty": "withdraw", "due_at": now, "attempts": 0})
     if row.state == D.RELEASED and seen is not None:
-        copies.read_back(connection, row.id, same=False, at=now, actor=ctx.actor)
         values |= {"match": False, "problems": [outcome.shown(problem) for problem in seen.problems]}
     elif row.state == D.RELEASED:
         values["problems"] = [{"where": "public", "message": watched.why or "not visible yet", "fatal": False}]
     wait = 0.0 if row.state == D.RELEASING and seen is not None else AGAIN[min(row.reads, len(AGAIN) - 1)]
-    deliveries.note(connection, row, **values, due_at=now + max(50 * MILLISECOND, round(wait * SECOND)))
-    return None
+    return Change(row, values=values | {"due_at": now + max(50 * MILLISECOND, round(wait * SECOND))})
 
 
-def _end_unread(ctx: Context, connection: Connection, row: Record, now: int, why: str) -> str | None:
+def _end_unread(ctx: Context, row: Record, now: int, why: str) -> Change:
     """Nobody can read it: it is public on the receiver's word, and ends so. Not before the word is there."""
-    if row.state == D.RELEASED:
-        told = {"reader": ctx.actor, "why": why}
-        over = {"duty": None, "due_at": None, "problems": [{"where": "public", "message": why, "fatal": False}]}
-        deliveries.move(connection, row, E.CLOSED, at=now, actor=ctx.actor, detail=told, **over)
-        return str(row.release)
-    deliveries.note(connection, row, due_at=now + SECOND)
-    return None
+    if row.state != D.RELEASED:
+        return Change(row, values={"due_at": now + SECOND})
+    over = {"duty": None, "due_at": None, "problems": [{"where": "public", "message": why, "fatal": False}]}
+    return Change(row, E.CLOSED, {"reader": ctx.actor, "why": why}, over)
 
 
 def _put_off(ctx: Context, one: str, why: str) -> None:

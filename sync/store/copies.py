@@ -6,10 +6,11 @@ ever; `PUBLIC` are the states in which a reader may find it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, update
 
 from sync.flow import D
 from sync.store import journal
@@ -21,28 +22,61 @@ CURRENT = (LIVE, ALTERED, MISSING)
 COMING = (D.RELEASING.value, D.ACCEPTED.value, D.UNRESOLVED.value)
 
 
+_ADD = insert(copy)
+_SOME = select(copy).where(copy.c.id.in_(bindparam("ids", expanding=True)))
+_OF = (
+    select(copy)
+    .where(copy.c.item == bindparam("of_item"), copy.c.outlet == bindparam("at_outlet"))
+    .order_by(copy.c.revision, copy.c.id)
+)
+_PUBLIC = (
+    select(copy.c.item, func.max(copy.c.revision).label("revision"))
+    .where(copy.c.item.in_(bindparam("items", expanding=True)), copy.c.state != bindparam("removed"))
+    .group_by(copy.c.item)
+)
+_UNDER_WAY = (
+    select(delivery.c.item, delivery.c.outlet, delivery.c.revision)
+    .join(release, release.c.id == delivery.c.release)
+    .where(
+        delivery.c.item.in_(bindparam("items", expanding=True)),
+        delivery.c.state.in_(bindparam("sent", expanding=True)),
+        release.c.action != bindparam("withdraws"),
+    )
+)
+_SUPERSEDED = select(copy.c.item, copy.c.outlet).where(
+    copy.c.item.in_(bindparam("items", expanding=True)), copy.c.state == bindparam("superseded")
+)
+
+
 def appear(connection: Connection, row: Record, *, at: int, actor: str) -> None:
     """The delivery `row` is public by the outlet's word: its copy, and the end of the one it replaces."""
-    receipt: Mapping[str, Any] = row.receipt or {"ref": "", "url": ""}
-    values = {"unit": row.unit, "item": row.item, "outlet": row.outlet, "revision": row.revision}
-    detail = {"revision": row.revision, "url": receipt["url"], "release": row.release}
-    entry_id = _tell(connection, values, row.id, "appeared", LIVE, at, actor, detail)
-    connection.execute(
-        insert(copy).values(
-            **values,
-            id=row.id,
-            state=LIVE,
-            since=at,
-            ref=receipt["ref"],
-            url=receipt["url"],
-            receipt=receipt,
-            entry_id=entry_id,
+    appear_all(connection, [(row, row.receipt)], at=at, actor=actor)
+
+
+def appear_all(
+    connection: Connection, found: Sequence[tuple[Record, Mapping[str, Any] | None]], *, at: int, actor: str
+) -> None:
+    """As `appear`, for deliveries each with the receipt that the outlet gave."""
+    given = [(row, receipt or {"ref": "", "url": ""}) for row, receipt in found]
+    details = [{"revision": row.revision, "url": receipt["url"], "release": row.release} for row, receipt in given]
+    acts = [
+        journal.act_of(
+            at, row.unit, "copy", row.id, "appeared", actor, state=LIVE, item=row.item, outlet=row.outlet, detail=detail
         )
-    )
-    if row.replaces_copy is not None:
-        old = connection.execute(select(copy).where(copy.c.id == row.replaces_copy)).one()
+        for (row, _), detail in zip(given, details, strict=True)
+    ]
+    rows = [
+        {"unit": row.unit, "item": row.item, "outlet": row.outlet, "revision": row.revision, "id": row.id}
+        | {"state": LIVE, "since": at, "ref": receipt["ref"], "url": receipt["url"], "receipt": receipt}
+        | {"entry_id": entry_id}
+        for (row, receipt), entry_id in zip(given, journal.write_all(connection, acts), strict=True)
+    ]
+    if rows:
+        connection.execute(_ADD, rows)
+    by_old = {row.replaces_copy: row.id for row, _ in given if row.replaces_copy is not None}
+    for old in some(connection, by_old):
         if old.state in CURRENT:
-            move(connection, old, SUPERSEDED, at=at, actor=actor, superseded_by=row.id)
+            move(connection, old, SUPERSEDED, at=at, actor=actor, superseded_by=by_old[old.id])
 
 
 def move(
@@ -66,17 +100,22 @@ def move(
     )
 
 
-def read_back(connection: Connection, delivery_id: str, *, same: bool, at: int, actor: str) -> None:
-    """What an anonymous reader found of this delivery's copy: as approved, or altered."""
-    row = connection.execute(select(copy).where(copy.c.id == delivery_id)).one_or_none()
-    if row is not None and row.state in CURRENT:
-        move(connection, row, LIVE if same else ALTERED, at=at, actor=actor)
+def read_back(connection: Connection, same: Mapping[str, bool], *, at: int, actor: str) -> None:
+    """What an anonymous reader found of these deliveries' copies: as approved, or altered."""
+    for row in some(connection, same):
+        if row.state in CURRENT and row.state != (found := LIVE if same[row.id] else ALTERED):
+            move(connection, row, found, at=at, actor=actor)
+
+
+def some(connection: Connection, ids: Iterable[str]) -> Sequence[Record]:
+    """The copies of these ids that there are, in their order."""
+    wanted = sorted(ids)
+    return sorted(connection.execute(_SOME, {"ids": wanted}), key=lambda row: str(row.id)) if wanted else []
 
 
 def of(connection: Connection, item: str, outlet: str) -> Sequence[Record]:
     """Every copy of an item at an outlet, oldest first."""
-    wanted = select(copy).where(copy.c.item == item, copy.c.outlet == outlet)
-    return connection.execute(wanted.order_by(copy.c.revision, copy.c.id)).all()
+    return connection.execute(_OF, {"of_item": item, "at_outlet": outlet}).all()
 
 
 def of_item(connection: Connection, item: str) -> Sequence[Record]:
@@ -103,13 +142,36 @@ def superseded(connection: Connection, row: Record) -> list[Record]:
     return [one for one in readable(connection, row.item, row.outlet) if one.state == SUPERSEDED and one.ref != mine]
 
 
-def newer(connection: Connection, item: str, revision: int) -> bool:
-    """A later revision is public, or may be about to be, anywhere: an older one must not appear beside or after it."""
-    public = select(copy.c.id).where(copy.c.item == item, copy.c.revision > revision, copy.c.state != REMOVED)
-    if connection.execute(public.limit(1)).first() is not None:
-        return True
-    under_way = _under_way(item).where(delivery.c.revision > revision)
-    return connection.execute(under_way.limit(1)).first() is not None
+@dataclass(frozen=True)
+class Revisions:
+    """What revisions of some items are public anywhere, or may be about to be, at one moment."""
+
+    public: Mapping[str, int]  # the latest of each item
+    under_way: Sequence[Record]  # (item, outlet, revision)
+
+    def newer(self, item: str, revision: int) -> bool:
+        """A later one is public, or may be about to be, anywhere: an older must not appear beside or after it."""
+        return self.public.get(item, 0) > revision or any(
+            one.item == item and one.revision > revision for one in self.under_way
+        )
+
+    def older_under_way(self, item: str, outlet: str, revision: int) -> bool:
+        """An earlier one may be about to become public there: a later one sent now might land before it."""
+        return any((one.item, one.outlet) == (item, outlet) and one.revision < revision for one in self.under_way)
+
+
+def revisions(connection: Connection, items: Iterable[str]) -> Revisions:
+    """Of these items, read in two statements."""
+    wanted = {"items": sorted(set(items))}
+    public = connection.execute(_PUBLIC, wanted | {"removed": REMOVED})
+    sent = {"sent": [D.RELEASING.value, D.ACCEPTED.value], "withdraws": "withdraw"}
+    return Revisions({row.item: row.revision for row in public}, connection.execute(_UNDER_WAY, wanted | sent).all())
+
+
+def have_superseded(connection: Connection, items: Iterable[str]) -> set[tuple[str, str]]:
+    """Item and outlet wherever a copy of these items was superseded, which a reader may still find."""
+    found = connection.execute(_SUPERSEDED, {"items": sorted(set(items)), "superseded": SUPERSEDED})
+    return {(row.item, row.outlet) for row in found}
 
 
 def outdated(connection: Connection, row: Record) -> bool:
@@ -122,18 +184,6 @@ def outdated(connection: Connection, row: Record) -> bool:
         return row.replaces_copy is not None
     place = row.replaces["ref"] if row.replaces is not None else None
     return bool(there.id != row.replaces_copy and there.ref != place)
-
-
-def older_under_way(connection: Connection, item: str, outlet: str, revision: int) -> bool:
-    """An earlier revision may be about to become public there: a later one sent now might land before it."""
-    wanted = _under_way(item).where(delivery.c.outlet == outlet, delivery.c.revision < revision)
-    return connection.execute(wanted.limit(1)).first() is not None
-
-
-def _under_way(item: str) -> Select[Any]:
-    sent = (D.RELEASING.value, D.ACCEPTED.value)
-    wanted = select(delivery.c.id).join(release, release.c.id == delivery.c.release)
-    return wanted.where(delivery.c.item == item, delivery.c.state.in_(sent), release.c.action != "withdraw")
 
 
 def coming(connection: Connection, item: str, outlet: str) -> Sequence[Record]:

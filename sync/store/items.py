@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select
 
 from sync.model import Asset, AssetRole, Edition
 from sync.store import journal
 from sync.store.outlets import Unknown
 from sync.store.tables import Record, asset, copy, delivery, edition, item, release, release_item
+
+_NEWEST = (
+    select(edition, item.c.unit)
+    .join(item, item.c.id == edition.c.item)
+    .where(edition.c.item == bindparam("of_item"))
+    .order_by(edition.c.revision.desc())
+    .limit(1)
+)
+_REVISION = _NEWEST.where(edition.c.revision == bindparam("of_revision"))
 
 
 def add(
@@ -64,16 +73,10 @@ def add(
 
 def get(connection: Connection, item_id: str, revision: int | None = None) -> tuple[Edition, Record]:
     """An edition and its row (unit, routing, author). Newest revision unless named. Raises Unknown."""
-    wanted = (
-        select(edition, item.c.unit)
-        .join(item, item.c.id == edition.c.item)
-        .where(edition.c.item == item_id)
-        .order_by(edition.c.revision.desc())
-        .limit(1)
-    )
-    if revision is not None:
-        wanted = wanted.where(edition.c.revision == revision)
-    row = connection.execute(wanted).one_or_none()
+    if revision is None:
+        row = connection.execute(_NEWEST, {"of_item": item_id}).one_or_none()
+    else:
+        row = connection.execute(_REVISION, {"of_item": item_id, "of_revision": revision}).one_or_none()
     if row is None:
         raise Unknown(item_id)
     return _frozen(row), row

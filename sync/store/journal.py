@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
 from sync.store import told
 from sync.store.tables import Record, entry
+
+_ONE = insert(entry)
+_MANY = insert(entry).returning(entry.c.id, sort_by_parameter_order=True)
 
 
 def write(
@@ -26,7 +29,38 @@ def write(
     detail: Mapping[str, Any] | None = None,
 ) -> int:
     """Append one entry; returns its id. `actor` is a person or a worker process; `detail` has no secret."""
-    values = {
+    values = act_of(at, unit, subject, subject_id, act, actor, state=state, item=item, outlet=outlet, detail=detail)
+    key = connection.execute(_ONE, values).inserted_primary_key
+    entry_id = int(key[0]) if key else 0
+    told.note(connection, entry_id, values)
+    return entry_id
+
+
+def write_all(connection: Connection, acts: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Append entries made by `act_of`, as one statement; returns their ids, which ascend in the order of `acts`."""
+    if not acts:
+        return []
+    ids = [int(one) for one in connection.execute(_MANY, list(acts)).scalars()]
+    for entry_id, values in zip(ids, acts, strict=True):
+        told.note(connection, entry_id, values)
+    return ids
+
+
+def act_of(
+    at: int,
+    unit: str,
+    subject: str,
+    subject_id: str,
+    act: str,
+    actor: str,
+    *,
+    state: str | None = None,
+    item: str | None = None,
+    outlet: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """An entry's values; as in `write`."""
+    return {
         "at": at,
         "unit": unit,
         "subject": subject,
@@ -38,10 +72,6 @@ def write(
         "outlet": outlet,
         "detail": dict(detail or {}),
     }
-    key = connection.execute(insert(entry).values(values)).inserted_primary_key
-    entry_id = int(key[0]) if key else 0
-    told.note(connection, entry_id, values)
-    return entry_id
 
 
 def size(connection: Connection) -> int:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from sync.store import journal
 from sync.store.tables import Record, installation, outlet, unit
 
 LOCAL_UNIT = "local"
+
+# Built once: for statements this small the building is most of their cost.
+_IDENTITY = select(installation.c.id)
+_GET = select(outlet).where(outlet.c.name == bindparam("named"))
+_SOME = select(outlet).where(outlet.c.name.in_(bindparam("names", expanding=True)))
+_FACTS = select(
+    outlet.c.name, outlet.c.kind, outlet.c.live, outlet.c.private_network, outlet.c.generation, outlet.c.state
+).where(outlet.c.name.in_(bindparam("names", expanding=True)))
 
 
 class Unknown(Exception):
@@ -19,7 +27,7 @@ class Unknown(Exception):
 
 def identity(connection: Connection) -> str:
     """The installation id; part of every key given to an outlet."""
-    found = connection.execute(select(installation.c.id)).scalar()
+    found = connection.execute(_IDENTITY).scalar()
     if found is None:
         raise Unknown("this installation has no identity; run `tongfa setup`")
     return str(found)
@@ -42,10 +50,20 @@ def found_installation(connection: Connection, *, installation_id: str, host: st
 
 def get(connection: Connection, name: str) -> Record:
     """Raises Unknown."""
-    row = connection.execute(select(outlet).where(outlet.c.name == name)).one_or_none()
+    row = connection.execute(_GET, {"named": name}).one_or_none()
     if row is None:
         raise Unknown(name)
     return row
+
+
+def some(connection: Connection, names: Iterable[str]) -> dict[str, Record]:
+    """The outlets of these names, by name; unknown names are left out."""
+    return {row.name: row for row in connection.execute(_SOME, {"names": sorted(set(names))})}
+
+
+def facts(connection: Connection, names: Iterable[str]) -> dict[str, Record]:
+    """As `some`, without settings and secrets: all that is asked just before something is sent."""
+    return {row.name: row for row in connection.execute(_FACTS, {"names": sorted(set(names))})}
 
 
 def every(connection: Connection, *, retired: bool = False) -> Sequence[Record]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from sync.flow import ENDED, D
 from sync.store import copies, journal
@@ -26,6 +26,10 @@ ALTERED, MISSING, REFUSED, BLIND, UNREACHABLE = "altered", "missing", "refused",
 MOVED = "moved"  # a person moved it meanwhile
 
 
+_HOST = select(adoption.c.host).order_by(adoption.c.entry_id.desc()).limit(1)
+_CURRENT = select(recovery).where(recovery.c.state == bindparam("looking"))
+
+
 def adopt(connection: Connection, host: str, *, at: int, actor: str, detail: Mapping[str, Any]) -> None:
     """From now on the installation is run by `host`."""
     known = identity(connection)
@@ -35,13 +39,12 @@ def adopt(connection: Connection, host: str, *, at: int, actor: str, detail: Map
 
 def host_of(connection: Connection) -> str | None:
     """Who runs it; None: a database from before this was kept."""
-    newest = select(adoption.c.host).order_by(adoption.c.entry_id.desc()).limit(1)
-    return connection.execute(newest).scalar()
+    return connection.execute(_HOST).scalar()
 
 
 def current(connection: Connection) -> Record | None:
     """The recovery under way; None: there is none, or it has ended."""
-    return connection.execute(select(recovery).where(recovery.c.state == LOOKING)).one_or_none()
+    return connection.execute(_CURRENT, {"looking": LOOKING}).one_or_none()
 
 
 def newest(connection: Connection) -> Record | None:

@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from sync import flow
 from sync.clock import SECOND
 from sync.flow import IN_FLIGHT, RE, D, E, R, Standing
 from sync.store import deliveries, journal
+from sync.store.deliveries import Change
 from sync.store.outlets import Unknown
 from sync.store.tables import Record, delivery, release, release_item
+
+_GET = select(release).where(release.c.id == bindparam("this"))
+_STATE = select(release.c.state).where(release.c.id == bindparam("this"))
+_STANDINGS = select(delivery.c.state, delivery.c.required).where(delivery.c.release == bindparam("this"))
+_ITEM = (
+    select(release_item.c.item)
+    .where(release_item.c.release == bindparam("this"))
+    .order_by(release_item.c.position)
+    .limit(1)
+)
+_CHANGE = (
+    update(release)
+    .where(
+        release.c.id == bindparam("this"),
+        release.c.state == bindparam("read_state"),
+        release.c.entry_id == bindparam("read_entry"),
+    )
+    .returning(*release.c)
+)
 
 
 def get(connection: Connection, release_id: str) -> Record:
     """Raises Unknown."""
-    row = connection.execute(select(release).where(release.c.id == release_id)).one_or_none()
+    row = connection.execute(_GET, {"this": release_id}).one_or_none()
     if row is None:
         raise Unknown(release_id)
     return row
+
+
+def state_of(connection: Connection, release_id: str) -> R:
+    """Only its state, which is much cheaper. Raises Unknown."""
+    state = connection.execute(_STATE, {"this": release_id}).scalar()
+    if state is None:
+        raise Unknown(release_id)
+    return R(state)
 
 
 def by_request(connection: Connection, request_id: str) -> Record | None:
@@ -71,8 +99,11 @@ def add(
 
 
 def standings(connection: Connection, release_id: str) -> list[Standing]:
-    states = select(delivery.c.state, delivery.c.required).where(delivery.c.release == release_id)
-    return [Standing(D(row.state), row.required) for row in connection.execute(states)]
+    return _standings(connection.execute(_STANDINGS, {"this": release_id}))
+
+
+def _standings(rows: Iterable[Record]) -> list[Standing]:
+    return [Standing(D(row.state), row.required) for row in rows]
 
 
 def move(
@@ -86,8 +117,23 @@ def move(
     **values: Any,
 ) -> Record:
     """State change with its entry, in the caller's transaction. Raises flow.IllegalMove or Superseded."""
-    after = flow.step_release(R(row.state), event, standings(connection, row.id), approved=is_approved(row))
-    return _write(connection, row, event.value, after, at, actor, detail or {}, values)
+    known = standings(connection, row.id)
+    return _move(connection, row, event, known, at=at, actor=actor, detail=detail or {}, values=values)
+
+
+def _move(
+    connection: Connection,
+    row: Record,
+    event: RE,
+    known: Sequence[Standing],
+    *,
+    at: int,
+    actor: str,
+    detail: Mapping[str, Any],
+    values: Mapping[str, Any],
+) -> Record:
+    after = flow.step_release(R(row.state), event, known, approved=is_approved(row))
+    return _write(connection, row, event.value, after, at, actor, detail, values)
 
 
 def tell(
@@ -119,14 +165,11 @@ def _write(
     detail: Mapping[str, Any],
     values: Mapping[str, Any],
 ) -> Record:
-    item = connection.execute(select(release_item.c.item).where(release_item.c.release == row.id)).scalars().first()
+    item = connection.execute(_ITEM, {"this": row.id}).scalar()
     entry_id = _tell(connection, row.id, row.unit, act, after, at, actor, detail, item)
-    changed = connection.execute(
-        update(release)
-        .where(release.c.id == row.id, release.c.state == row.state, release.c.entry_id == row.entry_id)
-        .values(state=after.value, entry_id=entry_id, **values)
-        .returning(*release.c)
-    ).one_or_none()
+    read_as = {"this": row.id, "read_state": row.state, "read_entry": row.entry_id}
+    written = {"state": after.value, "entry_id": entry_id, **values}
+    changed = connection.execute(_CHANGE, read_as | written).one_or_none()
     if changed is None:
         raise deliveries.Superseded(row.id)
     return changed
@@ -139,41 +182,49 @@ def settle(
 
     To be called in the transaction of the moves, so that no state ever waits for a second one.
     """
-    row = get(connection, release_id)
-    while (asked := flow.joint(R(row.state), standings(connection, release_id), approved=is_approved(row))) is not None:
+    row, going = get(connection, release_id), deliveries.standing(connection, release_id)
+    known = _standings(going)
+    while (asked := flow.joint(R(row.state), known, approved=is_approved(row))) is not None:
         told = why() if asked is RE.HELD else ""
         values = {"why": told or "a required outlet cannot go out"} if asked is RE.HELD else {}
-        row = move(connection, row, asked, at=at, actor=actor, detail={"why": told} if told else {}, **values)
+        detail = {"why": told} if told else {}
+        row = _move(connection, row, asked, known, at=at, actor=actor, detail=detail, values=values)
+    changes = [one for one in (_follows(row, each, at) for each in going) if one is not None]
     if row.state == R.READY:
-        going = deliveries.standing(connection, release_id)
-        earliest = max((one.ahead for one in going), default=0)
-        due_at = at if row.release_at is None else max(at, row.release_at - earliest - round(arm_before * SECOND))
-        for one in going:
-            if one.state == D.PREPARED and one.owner is None and (one.duty, one.due_at) != ("release", due_at):
-                deliveries.note(connection, one, duty="release", due_at=due_at)
-    elif row.state in (R.HELD, R.OPEN):
-        for one in deliveries.standing(connection, release_id):
-            if one.duty == "release" and D(one.state) not in IN_FLIGHT:
-                deliveries.note(connection, one, duty=None, due_at=None)
-    elif row.state == R.CANCELLED:
-        for one in deliveries.standing(connection, release_id):
-            if E.CANCELLED in flow.TABLE[D(one.state)]:
-                deliveries.move(connection, one, E.CANCELLED, at=at, actor=actor, duty=None, due_at=None)
-            elif one.state == D.PREPARED and one.duty != "discard":
-                discard = {"duty": "discard", "due_at": at, "owner": None, "epoch": one.epoch + 1}
-                deliveries.note(connection, one, **discard)
-    elif row.state == R.COMMITTED:
-        for one in deliveries.standing(connection, release_id):
-            if one.stopped and E.CANCELLED in flow.TABLE[D(one.state)]:
-                deliveries.move(connection, one, E.CANCELLED, at=at, actor=actor, duty=None, due_at=None)
-            elif one.stopped and one.state == D.PREPARED and one.duty != "discard":
-                discard = {"duty": "discard", "due_at": at, "owner": None, "epoch": one.epoch + 1}
-                deliveries.note(connection, one, **discard)
-            elif one.state == D.PREPARED and one.due_at is None and one.owner is None and is_approved(row):
-                deliveries.note(connection, one, duty="release", due_at=at)
-        if flow.joint(R.COMMITTED, standings(connection, release_id)) is RE.COMPLETED:
-            row = move(connection, row, RE.COMPLETED, at=at, actor=actor)
+        changes = _set_due(row, going, at, arm_before)
+    deliveries.change_all(connection, changes, at=at, actor=actor, joined=R(row.state))
+    if row.state == R.COMMITTED and any(one.event is not None for one in changes):
+        known = standings(connection, release_id)
+        if flow.joint(R.COMMITTED, known) is RE.COMPLETED:
+            row = _move(connection, row, RE.COMPLETED, known, at=at, actor=actor, detail={}, values={})
     return row
+
+
+def _set_due(row: Record, going: Sequence[Record], at: int, arm_before: float) -> list[Change]:
+    """Everything is ready: when whoever releases it has to begin."""
+    earliest = max((one.ahead for one in going), default=0)
+    due_at = at if row.release_at is None else max(at, row.release_at - earliest - round(arm_before * SECOND))
+    return [
+        Change(one, values={"duty": "release", "due_at": due_at})
+        for one in going
+        if one.state == D.PREPARED and one.owner is None and (one.duty, one.due_at) != ("release", due_at)
+    ]
+
+
+def _follows(row: Record, one: Record, at: int) -> Change | None:
+    """What becomes of a delivery by the state of its release, unless that is to go out."""
+    nothing = {"duty": None, "due_at": None}
+    if row.state in (R.HELD, R.OPEN):
+        return Change(one, values=nothing) if one.duty == "release" and D(one.state) not in IN_FLIGHT else None
+    if row.state == R.CANCELLED or (row.state == R.COMMITTED and one.stopped):
+        if E.CANCELLED in flow.TABLE[D(one.state)]:
+            return Change(one, E.CANCELLED, values=nothing)
+        if one.state == D.PREPARED and one.duty != "discard":
+            return Change(one, values={"duty": "discard", "due_at": at, "owner": None, "epoch": one.epoch + 1})
+        return None
+    if row.state == R.COMMITTED and one.state == D.PREPARED and one.due_at is None and one.owner is None:
+        return Change(one, values={"duty": "release", "due_at": at}) if is_approved(row) else None
+    return None
 
 
 def _tell(

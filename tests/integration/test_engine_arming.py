@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from sync.clock import SECOND
 from sync.contract import Prepared, Shot, TryLater, Unauthorised
+from sync.engine.claim import Claim
 from sync.model import Key, Rendition
 from sync.store import outlets
 from tests.integration.outside import BareChannel, remade
@@ -188,3 +192,16 @@ def test_two_releases_at_one_instant(world: World) -> None:
     unarmable(world, "blog", TryLater("no connection"))
     world.run(60)
     assert ("released", "held") == (world.release(first).state, world.release(second).state)
+
+
+def test_telling_the_others_brings_no_earlier_commit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may queue with other writers for long; until the commit a release can still be stopped."""
+    world.add("blog")
+    world.process()
+    monkeypatch.setattr(Claim, "tell_armed", lambda claim, armed: world.clock.reach(world.clock.now() + 5 * SECOND))
+    made = world.plan("blog", at=60)
+    world.run(70)
+    row = world.release(made)
+    before = (row.release_at - row.committed_at) / SECOND
+    assert 0 < before <= world.settings.commit_before_s
+    assert "verified" == world.states(made)["blog"]

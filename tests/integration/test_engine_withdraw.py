@@ -200,6 +200,21 @@ def test_withdrawn_it_may_be_published_again(world: World) -> None:
     assert {"site": "verified"} == world.states(again)
 
 
+def test_while_it_is_being_withdrawn_it_is_not_published_again(world: World) -> None:
+    """The withdrawal, when its outlet answers at last, would take the new copy with it."""
+    _, item = published(world, "site")
+    world.outside["site"].faults.extend(["refuse"] * 3)
+    leaving = take_back(world, item)
+    world.run(0.5)
+    with pytest.raises(BadInput, match="just being withdrawn"):
+        world.plan("site", item, again=True)
+    world.run(30)
+    assert {"site": "withdrawn"} == world.states(leaving)
+    made = world.plan("site", item)
+    world.run(5)
+    assert {"site": "verified"} == world.states(made)
+
+
 def test_an_item_that_is_nowhere_is_refused(world: World) -> None:
     """There is nothing to withdraw, and the message says so."""
     world.add("site", "site")
