@@ -6,8 +6,11 @@ ever). A knob with any other name is a setting that a channel's sandbox reads, s
     refuse        not applied; answers `status` (503), `json`, `headers`
     drop_request  not applied; connection closed without an answer (`reset`: with RST)
     login_page    not applied; 200 with an HTML page
+    error_body    200 with `json` (an error in words); applied only with `applied`
     drop_answer   applied; connection closed without an answer (`reset`: with RST)
     answer_502    applied; 502 with an HTML page
+    reset_body    applied; the answer's headers leave, then the connection is reset
+    cut_body      applied; half of the answer's body leaves, then the connection is closed
     late          applied `seconds` (1) after the connection was closed; `hold`: instead of being closed it is
                   left open without an answer until then
     delay         applied after `before_ms`, answered `after_ms` later
@@ -22,7 +25,19 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 FAULTS = frozenset(
-    {"refuse", "drop_request", "login_page", "drop_answer", "answer_502", "late", "delay", "slow_drip"},
+    {
+        "refuse",
+        "drop_request",
+        "login_page",
+        "error_body",
+        "drop_answer",
+        "answer_502",
+        "reset_body",
+        "cut_body",
+        "late",
+        "delay",
+        "slow_drip",
+    }
 )
 
 

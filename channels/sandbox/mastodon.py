@@ -16,6 +16,8 @@
     alter             the public sees `replace[1]` where the text has `replace[0]`
     swap_picture      the public sees other pictures
     list_lag          a new status appears in the account's list after `seconds`
+    doubles           a new status is made twice, without a word
+    vanish            a status is gone `seconds` after it was made
     unlimited         no rate limits (they are counted all the same)
 """
 
@@ -24,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
@@ -82,6 +85,10 @@ class StatusCalls:
         if key:
             self._world.keep_key(owner.name, key, status.id, now())
         call.did("post_created", status.id, visibility=status.visibility, media=status.media)
+        if self._door.set("doubles", call):
+            twin = replace(status, id=self._world.new_id(now()), media=[])
+            self._post(twin)
+            call.detail["double"] = twin.id
         return JSONResponse(self._world.shown(status, now()))
 
     def _checked(self, call: Call, owner: Account, given: Mapping[str, Any]) -> Status:
@@ -144,10 +151,18 @@ class StatusCalls:
 
     def _found(self, call: Call, *, own: bool) -> Status:
         owner = self._door.owner(call) if own else self._door.reader(call)
-        status = self._world.statuses.get(call.request.path_params["id"])
+        status = self._there(call.request.path_params["id"])
         mine = status is not None and owner is not None and status.account is owner
         if status is None or not (mine or (not own and status.visibility in PUBLIC)):
             raise Refusal(404, NOT_FOUND)
+        return status
+
+    def _there(self, ref: str) -> Status | None:
+        """The status, unless it has vanished."""
+        status = self._world.statuses.get(ref)
+        standing = self._door.sandbox.knobs.standing("vanish", status.account.name) if status else []
+        if status is None or any(status.at + knob.parameters["seconds"] * SECOND <= now() for knob in standing):
+            return None
         return status
 
     def _public_text(self, status: Status) -> str:
@@ -225,6 +240,7 @@ class StatusCalls:
             and (status.visibility in PUBLIC or status.account is reader)
             and int(asked.get("since_id") or 0) < int(status.id) < int(asked.get("max_id") or 2**63)
             and status.at + lag <= now()
+            and self._there(status.id) is not None
         ]
         page = found[: min(int(asked.get("limit") or 20), 40)]
         return JSONResponse([self._world.shown(status, now()) for status in page])
@@ -242,7 +258,7 @@ class StatusCalls:
 
     async def page(self, call: Call) -> Response:
         """The public page of a status; Mastodon's own is built by a script out of the same API."""
-        status = self._world.statuses.get(call.request.path_params["id"])
+        status = self._there(call.request.path_params["id"])
         if status is None or status.visibility not in PUBLIC:
             return HTMLResponse("<h1>404</h1>", 404)
         shown = self._world.shown(status, now(), self._public_text(status))

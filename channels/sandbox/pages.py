@@ -8,6 +8,8 @@ Knobs of its own, standing until cleared, by `path` (the whole path, with the ou
     drop_cell     the first table cell is left out of HTML answers
     swap_picture  a picture is answered with another one
     status        answered with `status` (503)
+    lag           an article's page is not found before it is `seconds` old
+    vanish        an article's page is not found once it is `seconds` old
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ from urllib.parse import unquote
 from starlette.responses import Response
 
 from channels.sandbox.knobs import Knob
-from channels.sandbox.server import Call, Sandbox, serve
+from channels.sandbox.server import Call, Sandbox, now, serve
 
-FAULTS = ("status", "alter", "drop_cell", "swap_picture")
+FAULTS = ("status", "lag", "vanish", "alter", "drop_cell", "swap_picture")
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".xml": "application/rss+xml; charset=utf-8",
@@ -85,7 +87,7 @@ class Pages:
             if knob.fault == "status":
                 return Response(status_code=int(knob.parameters.get("status", 503)))
         file = resolve(self._sandbox.home, path)
-        if file is None:
+        if file is None or any(hidden(file, knob) for knob in knobs):
             return Response("没有这一页 · Not found", 404, media_type="text/plain")
         if file.name == "index.html" and not path.endswith("/") and not path.endswith("/index.html"):
             return Response(status_code=308, headers={"Location": f"{call.request.url.path}/"})
@@ -98,6 +100,14 @@ class Pages:
         if call.request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
         return Response(body, media_type=media_type, headers=headers)
+
+
+def hidden(file: Path, knob: Knob) -> bool:
+    """Whether the knob keeps this page, by its age, from readers."""
+    if knob.fault not in ("lag", "vanish") or file.suffix != ".html":
+        return False
+    old = now() >= file.stat().st_mtime_ns // 1_000 + round(knob.parameters["seconds"] * 1_000_000)
+    return old if knob.fault == "vanish" else not old
 
 
 def altered(body: bytes, media_type: str, knob: Knob) -> bytes:

@@ -183,6 +183,12 @@ class _Front:
             case "login_page":
                 await record.add(call.line())
                 await HTMLResponse("<!doctype html><title>Log in</title><p>Please log in.</p>")(scope, receive, send)
+            case "error_body":
+                if given.get("applied"):
+                    await self._work(call)
+                await record.add(call.line())
+                told = given.get("json", {"error": "internal error"})
+                await JSONResponse(told)(scope, receive, send)
             case "drop_request":
                 await record.add(call.line())
                 await _hang_up(scope, receive, reset=bool(given.get("reset")))
@@ -194,6 +200,11 @@ class _Front:
                 await self._work(call)
                 await record.add(call.line())
                 await HTMLResponse("<html><h1>502 Bad Gateway</h1></html>", 502)(scope, receive, send)
+            case "reset_body" | "cut_body":
+                answer = await self._work(call)
+                await record.add(call.line())
+                await _break_off(answer, send, share=0.5 if knob.fault == "cut_body" else 0.0)
+                await _hang_up(scope, receive, reset=knob.fault == "reset_body")
             case "late":
                 await record.add(call.line())
                 applying = asyncio.create_task(self._apply_later(call, float(given.get("seconds", 1))))
@@ -250,6 +261,16 @@ async def _deliver(answer: Sequence[Message], send: Send) -> None:
         await send(message)
 
 
+async def _break_off(answer: Sequence[Message], send: Send, *, share: float) -> None:
+    """The headers leave, and of the first body such a share."""
+    for message in answer:
+        if message["type"] != "http.response.start":
+            body = message.get("body", b"")
+            await send({**message, "body": body[: int(len(body) * share)], "more_body": True})
+            return
+        await send(message)
+
+
 async def _drip(answer: Sequence[Message], send: Send, every: float, transport: asyncio.Transport) -> None:
     for message in answer:
         body = message.get("body", b"")
@@ -268,7 +289,7 @@ async def _hang_up(scope: Scope, receive: Receive, *, reset: bool) -> None:
     from answering 500 in place of an application that returned nothing.
     """
     transport: asyncio.Transport = scope["state"]["transport"]
-    if reset:
+    if reset and not transport.is_closing():
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
     while (await receive())["type"] != "http.disconnect":
@@ -297,6 +318,21 @@ class _Server(uvicorn.Server):
             os.close(folder)
 
 
+def configured(sandbox: Sandbox) -> uvicorn.Config:
+    """How a sandbox that was built is served."""
+    return uvicorn.Config(
+        _Front(sandbox),
+        http=_Stamping,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_level="error",
+        access_log=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=2,
+    )
+
+
 def serve(build: Build, argv: Sequence[str]) -> None:
     """Run a sandbox until SIGTERM or SIGINT; then the process ends with code 0. Raises OSError if it cannot listen."""
     parser = argparse.ArgumentParser(description="A sandbox outlet server")
@@ -317,17 +353,7 @@ def serve(build: Build, argv: Sequence[str]) -> None:
     address = f"http://{given.host}:{listener.getsockname()[1]}"
     sandbox = Sandbox(given.home, address)
     build(sandbox)
-    config = uvicorn.Config(
-        _Front(sandbox),
-        http=_Stamping,
-        ws="none",
-        loop="asyncio",
-        lifespan="off",
-        log_level="error",
-        access_log=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=2,
-    )
+    config = configured(sandbox)
     try:
         _Server(config, given.home, address).run(sockets=[listener])
     finally:

@@ -11,9 +11,11 @@ timestamp; what was withdrawn is not updated (409). Faults can be aimed at one k
     bad_request   what is not believed is answered with 400 instead of 401, as many do
     picky         event types that it does not know are answered with 422 instead of 204
     forgetful     a repeated `webhook-id` is taken again, as if it were new
+    key_ttl       a `webhook-id` is known again for `seconds` only
     silent        2xx answers are empty: no `public_url`
     unmarked      the page has no microdata
     lag           what was taken is public `seconds` later
+    vanish        what was taken is public for `seconds` only
     soft_404      the page of what is not public answers 200
     alter         the public sees `replace[1]` where the text has `replace[0]`
     drop_cell, swap_picture   the public sees one table cell less, other pictures
@@ -60,7 +62,7 @@ class Item:
 class Receiver:
     name: str
     items: dict[str, Item] = field(default_factory=dict)
-    taken: dict[str, Response] = field(default_factory=dict)  # answers, by webhook-id
+    taken: dict[str, tuple[Response, int]] = field(default_factory=dict)  # answers and when, by webhook-id
 
 
 class Receivers:
@@ -69,8 +71,8 @@ class Receivers:
         self._known: dict[str, Receiver] = {}
         for name, ref, kept in sandbox.shelf.all("item").values():
             self._receiver(name).items[ref] = _restored(kept)
-        for name, identity, status, body in sandbox.shelf.all("taken").values():
-            self._receiver(name).taken[identity] = Response(body, status, media_type="application/json")
+        for name, identity, status, body, at in sandbox.shelf.all("taken").values():
+            self._receiver(name).taken[identity] = Response(body, status, media_type="application/json"), at
         sandbox.account_of = _account
         sandbox.on("POST", "/{name}/hook", self.take)
         sandbox.on("GET", "/{name}/items/{item:path}", self.show)
@@ -112,11 +114,15 @@ class Receivers:
         if event is None:
             return JSONResponse({"error": "not an event"}, 400)
         call.detail.update({"type": event["type"], "bytes": len(call.body)})
-        if identity in receiver.taken and not self._set("forgetful", receiver):
+        known, since = receiver.taken.get(identity, (None, 0))
+        life = self._set("key_ttl", receiver)
+        expired = life is not None and since + life.parameters["seconds"] * SECOND <= now()
+        if known is not None and not expired and not self._set("forgetful", receiver):
             call.detail["ignored"] = "id"
-            return receiver.taken[identity]
-        answer = receiver.taken[identity] = self._apply(call, receiver, event)
-        kept = [receiver.name, identity, answer.status_code, bytes(answer.body).decode()]
+            return known
+        answer, at = self._apply(call, receiver, event), now()
+        receiver.taken[identity] = answer, at
+        kept = [receiver.name, identity, answer.status_code, bytes(answer.body).decode(), at]
         self._sandbox.shelf.put("taken", f"{receiver.name} {identity}", kept)
         return answer
 
@@ -147,6 +153,8 @@ class Receivers:
             item.order, item.staged = order, None
             public_at = now() + round(self._seconds("lag", receiver) * SECOND)
             item.told.append((public_at, None if kind == "item.withdrawn" else told))
+            if (gone := self._set("vanish", receiver)) is not None:
+                item.told.append((public_at + round(gone.parameters["seconds"] * SECOND), None))
             self._keep(receiver, name)
             if kind == "item.withdrawn" and was is None:
                 call.detail["ignored"] = "absent"

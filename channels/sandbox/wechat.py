@@ -19,6 +19,9 @@ Knobs read here (`account` narrows each; the standing ones hold until cleared):
     title_limit {"length"}               standing: characters of a title (64)
     censor {"replace": [old, new]}       standing: the draft box alters content without a word
     forgets_deleted                      standing: an article that was deleted is unknown (53600) from then on
+    list_lag {"seconds"}                 standing: an article is among the published ones so much later
+    doubles                              standing: a job publishes two articles
+    vanish {"seconds"}                   standing: an article counts as deleted so long after it appeared
     uncounted                            standing: openapi/quota/get tells no numbers
     publish_id_int                       standing: publish_id as a number
     alter {"replace": [old, new]} · swap_picture · drop_cell     standing: the public sees something else
@@ -166,6 +169,7 @@ class Wechat(World):
             return HTMLResponse(pages.notice(NO_SUCH_PAGE))
         account, article = found
         await article.recorded.wait()
+        self.let_vanish(account)
         if article.status in NOTICES:
             return HTMLResponse(pages.notice(NOTICES[article.status]))
         return HTMLResponse(self._page(account, article))

@@ -198,7 +198,12 @@ async def getarticle(world: World, asked: Asked) -> dict[str, Any]:
 async def batchget(world: World, asked: Asked) -> dict[str, Any]:
     body = asked.body()
     offset, count = _range(body)
-    every = [(ref, article) for ref, article in asked.account.newest_articles() if article.recorded.is_set()]
+    listed_until = asked.call.at - round(world.setting("list_lag", asked.account, "seconds", 0) * 1_000_000)
+    every = [
+        (ref, article)
+        for ref, article in asked.account.newest_articles()
+        if article.recorded.is_set() and article.at <= listed_until
+    ]
     item = [
         {"article_id": ref, "content": {"news_item": _published(article, body)}, "update_time": article.at // 1_000_000}
         for ref, article in every[offset : offset + count]

@@ -51,6 +51,14 @@ class World:
         self.kept.picture(account, picture)
         return picture
 
+    def let_vanish(self, account: Account) -> None:
+        """What has stood for as long as the knob says is deleted from now on."""
+        for knob in self.sandbox.knobs.standing("vanish", account.name):
+            for ref, article in account.articles.items():
+                if article.status == 0 and article.at + knob.parameters["seconds"] * 1_000_000 <= now():
+                    article.status = 5
+                    self.kept.article(account, ref)
+
     def begin(self, account: Account, ref: str, job: Job, outcome: int) -> None:
         """Work it off while others are served."""
         seconds = self.setting("latency", account, "ms", 150) / 1000
@@ -70,6 +78,8 @@ class World:
         at = now()
         article = None
         if outcome == 0:
+            if self.sandbox.knobs.standing("doubles", account.name):
+                await self._publish_double(account, ref, job, at)
             article = account.publish(job, at, self.sandbox.address)
         else:
             job.status = outcome
@@ -98,6 +108,15 @@ class World:
         self.kept.job(account, ref)
         if article:
             article.recorded.set()  # readers wait for it: who sees the article finds it in the record
+
+    async def _publish_double(self, account: Account, ref: str, job: Job, at: int) -> None:
+        """One more article of the job, of which its answer says nothing."""
+        surplus = account.publish(job, at, self.sandbox.address)
+        self.kept.job(account, ref)
+        surplus.recorded.set()
+        detail = {"publish_id": ref, "content_source_url": job.articles[0]["content_source_url"], "url": surplus.url}
+        line = {"at": at, "method": "", "path": "job", "account": account.name, "applied": True, "effect": "doubled"}
+        await self.sandbox.record.add({**line, "ref": job.article_id, "fault": "", "detail": detail})
 
 
 class Asked:
@@ -133,5 +152,6 @@ class Asked:
         if not isinstance(file, UploadFile) or not file.filename:
             raise Refused(41005, "media data missing")
         content = await file.read()
+        await form.close()
         known = next((kind for magic, kind in MAGIC.items() if content.startswith(magic)), "")
         return file.filename, content, known

@@ -146,6 +146,8 @@ class Claim:
             instant = now + ctx.settings.lead_ms * MILLISECOND + self.earliest
             if self.release_at is not None:
                 instant = self.release_at
+            elif joined.release_at is not None:
+                instant = max(instant, joined.release_at)  # what follows may be ready before the others have left
             if joined.state != R.COMMITTED:
                 release_at = joined.release_at if joined.release_at is not None else instant
                 told = {"release_at": iso(release_at), "fire_at": iso(max(instant, now)), "clock": evidence}

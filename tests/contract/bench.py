@@ -7,9 +7,6 @@ added to `KINDS` in `conftest.py`.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 import urllib.request
 from abc import ABC, abstractmethod
@@ -22,8 +19,8 @@ from typing import Any
 from sync.clock import SystemClock
 from sync.contract import Accepted, Channel, Place, Receipt, Window
 from sync.model import Edition, Key, Rendition
+from tests.contract.nursery import end, living, nursery
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 20.0  # seconds until a process that should listen, or a job that should end, counts as broken
 CLOCK = SystemClock()
 
@@ -153,18 +150,14 @@ class Server:
 def server(module: str, home: Path) -> Iterator[Server]:
     """The sandbox `module` as a process of its own, for the time of the block."""
     (home / "address").unlink(missing_ok=True)
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, "--port", "0", "--home", str(home)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    pid = nursery().start(module, home)
     try:
         ends = time.monotonic() + PATIENCE
         while not (home / "address").exists():
-            if process.poll() is not None or time.monotonic() > ends:
+            if not living(pid) or time.monotonic() > ends:
                 raise RuntimeError(f"{module} does not listen")
-            time.sleep(0.01)
+            time.sleep(0.002)
         yield Server(home, (home / "address").read_text())
     finally:
-        process.terminate()
-        process.wait(10)
+        if living(pid):
+            end(pid, 10)

@@ -160,6 +160,18 @@ def test_an_optional_outlet_follows_alone(world: World) -> None:
     assert late["slow"] > 10_000
 
 
+def test_ready_between_commit_and_instant_it_waits_for_the_instant(world: World) -> None:
+    """An optional outlet that becomes ready in the last second follows alone, and is not early."""
+    world.add("site", "site")
+    world.add("slow", required=False).faults.extend(["refuse"] * 3)
+    world.process()
+    made = world.plan("site,slow", at=36.5)  # its fourth try is 36 seconds from now
+    world.run_to(made, before=0.4)
+    assert {"site": "releasing", "slow": "releasing"} == world.states(made)
+    world.run(5)
+    assert {"site": "verified", "slow": "verified"} == world.states(made)
+
+
 def test_several_items_under_one_joint_rule(world: World) -> None:
     """A policy and its interpretation: one refused item at one outlet holds both everywhere."""
     world.add("site", "site")
