@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,9 +10,6 @@ from tests.acceptance.installation import Installation, running
 from tests.acceptance.mode import EMBEDDED, Mode, Production, migrated
 from tests.services.postgres import Postgres
 from tests.services.redis import running as running_redis
-
-# A build machine may start the tests with Ctrl-C ignored, which every program they start would inherit.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Whatever uses an installation is tested in both modes, but for what is about the embedded set-up itself.
 EMBEDDED_ONLY = {

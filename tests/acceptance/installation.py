@@ -99,6 +99,12 @@ class Installation:
             self.pace = max(1.0, 4 * (time.monotonic() - began))
         return told
 
+    def run_anew(self, *arguments: str | Path) -> Result:
+        """As `run`, by a program that is started for it and imports everything itself."""
+        process = self._spawn(*arguments)
+        out, err = process.communicate(timeout=120)
+        return Result(process.returncode, out, err, process.pid)
+
     def run_all(self, *commands: Sequence[str | Path]) -> list[Result]:
         """Several commands side by side, as several people would; all of them end with 0."""
         processes = [self._spawn(*command) for command in commands]

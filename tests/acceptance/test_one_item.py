@@ -15,6 +15,7 @@ import pytest
 from sync.clock import MILLISECOND, SECOND
 from tests.acceptance.forks import Result
 from tests.acceptance.installation import FOUR, TICK, Installation, assert_done, micros, write_item
+from tests.acceptance.mode import Mode
 from tests.acceptance.reader import Reader
 
 TITLE = "关于开通 12 路乡村公交环线的通告"
@@ -149,9 +150,9 @@ def test_the_point_of_no_return_is_passed_a_second_before_the_instant(published:
             assert one["entry"] > committed["entry"]
 
 
-def test_the_demo_prints_one_document(tmp_path: Path) -> None:
+def test_the_demo_prints_one_document(tmp_path: Path, mode: Mode) -> None:
     """`tongfa demo --once --json` in an empty folder: four outlets, all verified, one JSON document, nothing left."""
-    empty = Installation(tmp_path / "home")
+    empty = Installation(tmp_path / "home", mode=mode)
     shown = assert_done(empty.run("demo", "--once", "--json"))
     assert "released" == shown.json["state"]
     assert ["verified"] * 4 == [one["state"] for one in shown.json["deliveries"]]
