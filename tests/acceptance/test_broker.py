@@ -13,8 +13,8 @@ import pytest
 from sync.clock import MILLISECOND, SECOND
 from tests.acceptance.host import WORKERS
 from tests.acceptance.installation import (
+    LAG,
     QUICK,
-    TICK,
     Installation,
     assert_done,
     eventually,
@@ -132,7 +132,7 @@ class Planned:
         assert {"verified"} == {one["state"] for one in self._told["deliveries"]}
         copies = self._installed.copies(self._title)
         assert dict.fromkeys(OUTLETS, 1) == {outlet: len(appeared) for outlet, appeared in copies.items()}
-        assert all(appeared[0] >= micros(self._told["release_at"]) - TICK for appeared in copies.values())
+        assert all(appeared[0] >= micros(self._told["release_at"]) - LAG for appeared in copies.values())
 
     def assert_on_time(self) -> None:
         """And every shot left in its window."""

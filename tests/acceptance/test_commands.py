@@ -403,10 +403,10 @@ def test_a_person_decides(made: Made) -> None:
 def test_a_person_settles(made: Made, tmp_path: Path) -> None:
     """A delivery in doubt names the question, and takes the answer."""
     made.installed.knob("wechat", "refuse", path=DRAFT, status=503, times=0)
+    store = Store(made.installed.database)
     try:
         told = made.door.done("publish", "third.md", "--outlets", "wechat", "--at", FAR, "--again")
         name = told["deliveries"][0]["id"]
-        store = Store(made.installed.database)
 
         def doubted() -> bool:
             with store.write() as connection:
@@ -418,13 +418,13 @@ def test_a_person_settles(made: Made, tmp_path: Path) -> None:
                 return True
 
         eventually(doubted)
-        store.engine.dispose()
         asked = made.door.done("delivery", "show", name)["next"]
         assert f"tongfa delivery settle {name} --found public|hidden|nothing" in asked
         assert asked in made.door.run("delivery", "show", name).out
         told_after = made.door.done("delivery", "settle", name, "--found", "nothing")
         assert "settled_nothing" in [one["act"] for one in told_after["history"]]
     finally:
+        store.engine.dispose()
         made.installed.clear("wechat")
     made.door.done("release", "cancel", told["release"])
 

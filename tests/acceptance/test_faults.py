@@ -17,7 +17,7 @@ from sync.clock import SECOND, iso
 from sync.flow import R
 from tests.acceptance.installation import (
     FOUR,
-    TICK,
+    LAG,
     Installation,
     armed,
     assert_done,
@@ -68,7 +68,7 @@ def assert_once_everywhere(installed: Installation, release: str, *titles: str) 
     for title in titles:
         copies = installed.copies(title)
         assert dict.fromkeys(FOUR, 1) == {outlet: len(appeared) for outlet, appeared in copies.items()}
-        assert all(appeared[0] >= micros(shown.json["release_at"]) - TICK for appeared in copies.values())
+        assert all(appeared[0] >= micros(shown.json["release_at"]) - LAG for appeared in copies.values())
 
 
 def arrived(installed: Installation, server: str, effect: str, title: str) -> bool:

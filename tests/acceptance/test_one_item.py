@@ -14,7 +14,7 @@ import pytest
 
 from sync.clock import MILLISECOND, SECOND
 from tests.acceptance.forks import Result
-from tests.acceptance.installation import FOUR, TICK, Installation, assert_done, micros, write_item
+from tests.acceptance.installation import FOUR, LAG, Installation, assert_done, micros, write_item
 from tests.acceptance.mode import Mode
 from tests.acceptance.reader import Reader
 
@@ -69,7 +69,7 @@ def test_nothing_is_public_before_the_instant(published: Published) -> None:
     copies = published.installed.copies(TITLE)
     assert set(FOUR) == set(copies)
     for outlet, appeared in copies.items():
-        assert min(appeared) >= published.release_at - (TICK if outlet in STATIC else 0), outlet
+        assert min(appeared) >= published.release_at - (LAG if outlet in STATIC else 0), outlet
     for outlet, reader in published.readers.items():
         early = [read for read in reader.reads if read.ended < published.release_at]
         assert {404} == {read.status for read in early}, outlet
@@ -90,7 +90,7 @@ def test_every_shot_leaves_in_its_window(published: Published) -> None:
     for outlet, one in published.deliveries.items():
         sent = micros(one["sent_at"])
         assert published.release_at <= sent < published.release_at + 2 * SECOND, outlet
-        assert sent <= copies[outlet][0] + (TICK if outlet in STATIC else 0) + MILLISECOND, outlet
+        assert sent <= copies[outlet][0] + (LAG if outlet in STATIC else 0) + MILLISECOND, outlet
 
 
 def test_skew_and_lateness_are_those_of_the_first_sight(published: Published) -> None:

@@ -12,8 +12,8 @@ from sync.clock import SECOND, iso
 from sync.flow import R
 from tests.acceptance.installation import (
     FOUR,
+    LAG,
     QUICK,
-    TICK,
     Installation,
     armed,
     assert_done,
@@ -82,7 +82,7 @@ def test_everything_killed_while_one_release_is_committed_and_another_armed(live
         assert (0, "released") == (shown.code, shown.json["state"]), shown.out
         copies = live.copies(title)
         assert dict.fromkeys(FOUR, 1) == {outlet: len(appeared) for outlet, appeared in copies.items()}
-        assert all(appeared[0] >= instants[title] - TICK for appeared in copies.values())
+        assert all(appeared[0] >= instants[title] - LAG for appeared in copies.values())
         assert all(one["live"] for one in shown.json["deliveries"])
     sent = [micros(one["sent_at"]) for one in told[second].json["deliveries"]]
     assert max(sent) < instants[second] + 2 * SECOND, "what was armed when all died was not armed again in time"
