@@ -45,6 +45,8 @@ def take(ctx: Context, out: Path, tell: Tell, *, with_key: bool = False) -> dict
     refuse_existing(out)
     if not out.parent.is_dir():
         raise BadInput(str(out.parent), "there is no such folder", "make it, or name another file")
+    if (found := ctx.store.schema()) != SCHEMA:  # a newer one: what this version does not know would be left out
+        raise BadInput(ctx.store.shown, f"it is at {found}, this version knows {SCHEMA}", "take it with that version")
     _refuse_full(ctx, out.parent)
     if isinstance(ctx.store.database, Sqlite):
         return _take_sqlite(ctx, ctx.store.database.path, out, tell, with_key)

@@ -16,13 +16,13 @@ from sync.engine import approval, outcome
 from sync.engine.context import Context, dump, prepared, rendition, replaced
 from sync.engine.identity import barred_of, must_wait, wait
 from sync.engine.outcome import Answer
-from sync.engine.together import batches, together
 from sync.flow import ALLOWED, D, E, R
 from sync.model import BadInput, Edition, Key, Rendition
 from sync.store import deliveries, items, outlets, releases
 from sync.store.deliveries import Change
 from sync.store.people import THREE
 from sync.store.tables import Record
+from sync.together import batches, together
 
 RENDER_AGAIN = 5 * SECOND  # µs
 

@@ -20,11 +20,11 @@ from sync.engine.identity import must_wait
 from sync.engine.prepare import discard_call
 from sync.engine.removal import Cleared, clear
 from sync.engine.removal import store as store_cleared
-from sync.engine.together import together
 from sync.flow import IN_FLIGHT, RE, D
 from sync.model import Key
 from sync.store import deliveries, outlets, releases
 from sync.store.tables import Record
+from sync.together import together
 
 
 def reconcile(ctx: Context, ids: Sequence[str]) -> None:

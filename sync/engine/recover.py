@@ -28,12 +28,12 @@ from sync.contract import Accepted, Receipt
 from sync.engine import conclude, identity, outcome
 from sync.engine.context import Context, dump
 from sync.engine.look import Found, look, said
-from sync.engine.together import together
 from sync.flow import RE, D, E, R
 from sync.model import BadInput, Rendition
 from sync.store import copies, deliveries, outlets, recovery, releases
 from sync.store.deliveries import Superseded
 from sync.store.tables import Record, copy, delivery, release
+from sync.together import together
 
 AGAIN = (1, 2, 5, 10, 30, 60)  # seconds until an outlet that did not answer is asked again; the last repeats
 SHIELD = 30 * SECOND  # µs in which nobody else looks the same up

@@ -21,12 +21,12 @@ from sync.engine.claim import Claim
 from sync.engine.context import Context, prepared, rendition
 from sync.engine.fit import Changed, NotYet, Overtaken
 from sync.engine.sender import Sender
-from sync.engine.together import together
 from sync.flow import IllegalMove
 from sync.model import Key
 from sync.store import outlets
 from sync.store.deliveries import Superseded
 from sync.store.tables import Record
+from sync.together import together
 
 ARM_AGAIN = 0.5  # seconds between two tries to arm
 ARM_GRACE = 2.0  # seconds before the instant by which every required shot must be armed

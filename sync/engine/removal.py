@@ -21,13 +21,13 @@ from sync.contract import OutletError, Receipt, Rejected, Stale, TryLater, Unsup
 from sync.engine import outcome
 from sync.engine.context import Context, rendition
 from sync.engine.identity import must_wait
-from sync.engine.together import together
 from sync.engine.withdraw import begin
 from sync.flow import D, E, R
 from sync.model import Key, Problem
 from sync.store import copies, deliveries, outlets, releases
 from sync.store.deliveries import Superseded
 from sync.store.tables import Record
+from sync.together import together
 
 WATCH = 2.0  # seconds that a removed copy is read again, until nothing is found
 BETWEEN_READS = 0.05  # seconds

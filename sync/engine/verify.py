@@ -16,12 +16,12 @@ from sync.clock import MILLISECOND, SECOND
 from sync.contract import OutletError, Receipt, Reveal, Unsupported
 from sync.engine import outcome
 from sync.engine.context import Context, accepted, prepared, receipt, rendition, replaced
-from sync.engine.together import batches
 from sync.flow import D, E
 from sync.model import Edition, Key, Rendition, Sighting
 from sync.store import copies, deliveries, items, outlets
 from sync.store.deliveries import Change
 from sync.store.tables import Record
+from sync.together import batches
 
 CLOSE_WATCH = 2.0  # seconds of reads in a row
 AFTER_SHOTS = 0.005  # seconds after the instant: the first reads do not compete with the shots for a processor

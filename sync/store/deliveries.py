@@ -15,20 +15,27 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from sync import flow
 from sync.flow import D, E, R
+from sync.model import BadInput
 from sync.store import journal
 from sync.store.outlets import Unknown
-from sync.store.tables import Record, delivery, release
+from sync.store.tables import FORM, Record, delivery, release
 
 # Asked twenty times a second by every worker: built once, which is most of what a look costs.
 _DUE = (
     select(delivery.c.id, delivery.c.duty, delivery.c.release, delivery.c.due_at)
-    .where(delivery.c.due_at <= bindparam("now"), delivery.c.duty.in_(bindparam("duties", expanding=True)))
+    .where(
+        delivery.c.due_at <= bindparam("now"),
+        delivery.c.duty.in_(bindparam("duties", expanding=True)),
+        delivery.c.form <= FORM,
+    )
     .order_by(delivery.c.due_at)
     .limit(200)
 )
 
 _NEXT_DUE = select(func.min(delivery.c.due_at)).where(
-    delivery.c.due_at > bindparam("now"), delivery.c.duty.in_(bindparam("duties", expanding=True))
+    delivery.c.due_at > bindparam("now"),
+    delivery.c.duty.in_(bindparam("duties", expanding=True)),
+    delivery.c.form <= FORM,
 )
 
 
@@ -54,6 +61,13 @@ _CHANGE_WHOLE, _CHANGE_LIGHT = _CHANGE.returning(*delivery.c), _CHANGE.returning
 
 class Superseded(Exception):
     """The row went on without us: somebody with a newer epoch has it. Nothing was changed."""
+
+
+class TooNew(BadInput):
+    """A newer program planned this, in a way that this one does not know. Nothing was changed."""
+
+    def __init__(self, planned: str) -> None:
+        super().__init__(planned, "a newer version of this program planned it", "use that version for it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +96,7 @@ def add(connection: Connection, *, at: int, actor: str, **values: Any) -> None:
         detail={"release": values["release"], "required": values["required"]},
     )
     fresh = {"state": D.PLANNED.value, "since": at, "epoch": 1, "attempts": 0, "reads": 0, "problems": []}
-    fresh |= {"stopped": False, "ahead": 0}
+    fresh |= {"stopped": False, "ahead": 0, "form": FORM}
     connection.execute(_ADD, fresh | {"entry_id": entry_id} | values)
 
 
@@ -123,7 +137,7 @@ def page(connection: Connection, *, state: str | None, after: str = "", size: in
 
 
 def due(connection: Connection, now: int, duties: Sequence[str]) -> Sequence[Record]:
-    """(id, duty, release, due_at) of what is due by `now`, oldest first, at most 200."""
+    """(id, duty, release, due_at) of what is due by `now`, oldest first, at most 200; nothing that is too new."""
     return connection.execute(_DUE, {"now": now, "duties": list(duties)}).all()
 
 
@@ -143,9 +157,11 @@ def of_item(connection: Connection, item: str) -> Sequence[Record]:
 
 
 def owned(connection: Connection) -> Sequence[Record]:
-    """(id, owner, duty, state) of every row some process holds."""
+    """(id, owner, duty, state) of every row some process holds; nothing that is too new."""
     return connection.execute(
-        select(delivery.c.id, delivery.c.owner, delivery.c.duty, delivery.c.state).where(delivery.c.owner.is_not(None))
+        select(delivery.c.id, delivery.c.owner, delivery.c.duty, delivery.c.state).where(
+            delivery.c.owner.is_not(None), delivery.c.form <= FORM
+        )
     ).all()
 
 
@@ -162,7 +178,7 @@ def move(
     """State change, entry and next due row, in the caller's transaction. Returns the row as it is now,
     with the columns that `row` was read with.
 
-    Raises flow.IllegalMove (nothing written) or Superseded.
+    Raises flow.IllegalMove (nothing written), Superseded or TooNew.
     """
     joined = connection.execute(_JOINED, {"this": row.release}).scalar_one()
     after = flow.step(D(row.state), event, R(joined))
@@ -171,7 +187,7 @@ def move(
 
 
 def note(connection: Connection, row: Record, **values: Any) -> Record:
-    """Change columns other than the state. Returns as `move` does. Raises Superseded."""
+    """Change columns other than the state. Returns as `move` does. Raises Superseded or TooNew."""
     return _write(connection, row, values)
 
 
@@ -223,7 +239,9 @@ def _act(row: Record, event: E, after: D, at: int, actor: str, detail: Mapping[s
 
 
 def _read_as(row: Record) -> dict[str, Any]:
-    """It may be written only as long as it is still this."""
+    """It may be written only as long as it is still this. Raises TooNew."""
+    if row.form > FORM:
+        raise TooNew(row.id)
     return {"this": row.id, "read_epoch": row.epoch, "read_state": row.state}
 
 

@@ -13,7 +13,7 @@ from sync.flow import IN_FLIGHT, RE, D, E, R, Standing
 from sync.store import deliveries, journal
 from sync.store.deliveries import Change
 from sync.store.outlets import Unknown
-from sync.store.tables import Record, delivery, release, release_item
+from sync.store.tables import FORM, Record, delivery, release, release_item
 
 _GET = select(release).where(release.c.id == bindparam("this"))
 _STATE = select(release.c.state).where(release.c.id == bindparam("this"))
@@ -69,9 +69,9 @@ def in_state(connection: Connection, state: R) -> Sequence[Record]:
 
 
 def overdue(connection: Connection, now: int) -> Sequence[Record]:
-    """Releases that waited for a required outlet past their late limit."""
+    """Releases that waited for a required outlet past their late limit; none that is too new."""
     waiting = release.c.state.in_((R.OPEN.value, R.READY.value))
-    return connection.execute(select(release).where(release.c.overdue_at <= now, waiting)).all()
+    return connection.execute(select(release).where(release.c.overdue_at <= now, waiting, release.c.form <= FORM)).all()
 
 
 def add(
@@ -87,7 +87,7 @@ def add(
     entry_id = _tell(connection, values["id"], values["unit"], "planned", R.OPEN, at, actor, detail, items[0][0])
     connection.execute(
         insert(release).values(
-            {"reason": "", **values, "state": R.OPEN.value, "why": "", "evidence": {}}
+            {"reason": "", "form": FORM, **values, "state": R.OPEN.value, "why": "", "evidence": {}}
             | {"created_at": at, "entry_id": entry_id}
         )
     )
@@ -116,7 +116,7 @@ def move(
     detail: Mapping[str, Any] | None = None,
     **values: Any,
 ) -> Record:
-    """State change with its entry, in the caller's transaction. Raises flow.IllegalMove or Superseded."""
+    """State change with its entry, in the caller's transaction. Raises flow.IllegalMove, Superseded or TooNew."""
     known = standings(connection, row.id)
     return _move(connection, row, event, known, at=at, actor=actor, detail=detail or {}, values=values)
 
@@ -146,7 +146,7 @@ def tell(
     detail: Mapping[str, Any],
     **values: Any,
 ) -> Record:
-    """Something of a release other than its state, with its entry. Raises Superseded."""
+    """Something of a release other than its state, with its entry. Raises Superseded or TooNew."""
     return _write(connection, row, act, R(row.state), at, actor, detail, values)
 
 
@@ -165,6 +165,8 @@ def _write(
     detail: Mapping[str, Any],
     values: Mapping[str, Any],
 ) -> Record:
+    if row.form > FORM:
+        raise deliveries.TooNew(row.id)
     item = connection.execute(_ITEM, {"this": row.id}).scalar()
     entry_id = _tell(connection, row.id, row.unit, act, after, at, actor, detail, item)
     read_as = {"this": row.id, "read_state": row.state, "read_entry": row.entry_id}

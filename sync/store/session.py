@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, func, inspect, select, text
 
 from sync.model import BadInput
 from sync.store import told
 from sync.store.postgres import Postgres
 from sync.store.sqlite import Sqlite
-from sync.store.tables import SCHEMA
+from sync.store.tables import FORM, SCHEMA, required_form
 
 MIGRATE = "run `tongfa setup`, which brings the database up to date"
 
@@ -84,12 +84,21 @@ class Store:
         self.database.close()
 
     def check_schema(self) -> None:
-        """Raises BadInput unless the database is exactly at this code's schema."""
+        """Raises BadInput unless this code may work on the database: at its schema or a newer that admits it."""
         found = self.schema() if self.database.exists() else None
         if found is None:
             raise BadInput(self.shown, "this database was never set up", MIGRATE)
-        if found != SCHEMA:
+        if found > SCHEMA and not self._admitted():
+            problem = f"the database is at {found}, this version needs {SCHEMA} and is too old for it"
+            raise BadInput(self.shown, problem, "run the version of `tongfa` that brought it there, or a newer one")
+        if found < SCHEMA:
             raise BadInput(self.shown, f"the database is at {found}, this version needs {SCHEMA}", MIGRATE)
+
+    def _admitted(self) -> bool:
+        """Whether what newer migrations did leaves programs of this form their place."""
+        with self.read() as connection:
+            required = connection.execute(select(func.max(required_form.c.form))).scalar()
+        return required is None or required <= FORM
 
     def schema(self) -> str | None:
         """The migration the database is at; None: never migrated."""

@@ -25,7 +25,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA = "0002_pre"
+SCHEMA = "0003_pre"
+FORM = 1  # of releases and deliveries; more when an older program would do the wrong thing with them
 
 Record: TypeAlias = Row[*tuple[Any, ...]]  # one row, its columns as attributes
 
@@ -48,6 +49,9 @@ installation = Table(
     Column("host", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )
+
+# Programs of a form below the greatest of these may not work on this database; `post` migrations add them.
+required_form = Table("required_form", metadata, Column("form", Integer, primary_key=True, autoincrement=False))
 
 # Who runs it, newest row: a home with its SQLite file, or a database of a server (`sync.engine.identity`).
 adoption = Table(
@@ -201,6 +205,7 @@ release = Table(
     Column("round", Integer, nullable=False, default=1),  # approvals of an earlier one are void
     Column("digest", Text),  # what is approved; empty while anything is still to be rendered
     Column("parts", JSON),  # what the digest is over
+    Column("form", Integer, nullable=False, server_default="1"),  # `FORM` of the program that planned it
     Column("entry_id", BigInteger, ForeignKey("entry.id"), nullable=False, unique=True),
     Index("ix_release_overdue", "overdue_at"),
 )
@@ -253,6 +258,7 @@ delivery = Table(
     Column("stopped", Boolean, nullable=False),  # withdrawn or overtaken before it went out: never released
     Column("armed_at", BigInteger),  # its owner has everything ready for the instant
     Column("ahead", BigInteger, nullable=False),  # µs by which it starts before release_at, to be seen with the others
+    Column("form", Integer, nullable=False, server_default="1"),  # as its release's
     Column("entry_id", BigInteger, ForeignKey("entry.id"), nullable=False, unique=True),
     UniqueConstraint("release", "outlet", "item"),
     Index("ix_delivery_item", "item", "outlet"),

@@ -11,11 +11,11 @@ import pytest
 
 from sync import bootstrap
 from sync.clock import SystemClock
-from sync.engine.together import together
 from sync.settings import read_settings
 from sync.store import outlets
 from sync.store.assets import Assets
 from sync.store.session import Store
+from sync.together import together
 from sync.vault import create_key
 from tests.integration.rows import AT, OUTLET
 

@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy import Connection, event, insert, inspect, text
 
 from sync import store as store_package
 from sync.bootstrap import context, create_home
@@ -22,7 +22,7 @@ from sync.model import BadInput
 from sync.settings import read_settings
 from sync.store.session import Store
 from sync.store.sqlite import Sqlite
-from sync.store.tables import SCHEMA, copy, metadata
+from sync.store.tables import FORM, SCHEMA, copy, metadata, required_form
 from tests.integration.rows import end, everything, line, sow, spawn, tell
 from tests.services.postgres import Postgres
 
@@ -217,6 +217,7 @@ def test_another_schema_is_refused_with_its_mend(store: Store, state: str) -> No
         store.migrate()
         with store.write() as connection:
             version = "0000_pre" if state == "older" else "9999_post"
+            connection.execute(insert(required_form).values(form=FORM + 1))
             connection.execute(text(f"UPDATE alembic_version SET version_num = '{version}'"))
     with pytest.raises(BadInput) as refused:
         store.check_schema()
@@ -225,6 +226,20 @@ def test_another_schema_is_refused_with_its_mend(store: Store, state: str) -> No
     if state == "newer":
         with pytest.raises(BadInput):
             store.migrate()
+
+
+def test_a_newer_schema_may_admit_this_version(store: Store) -> None:
+    """As long as its migrations only added something; it is never brought back to an older one."""
+    store.migrate()
+    with store.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999_pre'"))
+    store.check_schema()
+    with pytest.raises(BadInput):
+        store.migrate()
+    with store.write() as connection:
+        connection.execute(insert(required_form).values(form=FORM + 1))
+    with pytest.raises(BadInput, match="too old for it"):
+        store.check_schema()
 
 
 FIRST_ROWS = """

@@ -39,7 +39,7 @@ from sync.settings import read_settings
 from sync.store import deliveries, journal, outlets, releases
 from sync.store.assets import Assets
 from sync.store.session import Store
-from sync.store.tables import Record, delivery, installation, unit
+from sync.store.tables import FORM, Record, delivery, installation, unit
 from sync.store.tables import release as release_table
 from tests.integration.hand import (
     BEGAN,
@@ -248,12 +248,15 @@ class World:
         instants = [at for one in living if (at := one.sender.due_at()) is not None]
         with self.store.read() as connection:
             opens = _readable(connection)
-            for row in connection.exec_driver_sql("SELECT id, duty, due_at FROM delivery WHERE due_at IS NOT NULL"):
+            for row in connection.exec_driver_sql(
+                f"SELECT id, duty, due_at FROM delivery WHERE due_at IS NOT NULL AND form <= {FORM}"
+            ):
                 workers = [one for one in living if row.duty in one.duties]
                 rung = [one.rung.get((row.id, row.duty, row.due_at), 0) for one in workers]
                 instants += [max(opens[row.id], at + REMEMBERED) for at in rung]
             if any("prepare" in one.lanes for one in living):
-                late = "SELECT overdue_at FROM release WHERE overdue_at IS NOT NULL AND state IN ('open', 'ready')"
+                late = "SELECT overdue_at FROM release WHERE overdue_at IS NOT NULL AND state IN ('open', 'ready') "
+                late += f"AND form <= {FORM}"
                 instants += [row.overdue_at for row in connection.exec_driver_sql(late)]
         now = self.clock.now()
         return min((max(at, now + 1) for at in instants), default=None)

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from sync.engine.together import KEPT, batches, together
+from sync.together import KEPT, batches, together
 
 PATIENCE = 10.0  # seconds; for what never happens unless something hangs
 
