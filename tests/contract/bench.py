@@ -146,6 +146,21 @@ class Server:
             return json.loads(answer.read())
 
 
+class SandboxBench(Bench):
+    """A bench on a sandbox that has the usual knobs."""
+
+    sandbox: Server
+
+    def alter(self, kind: str) -> None:
+        match kind:
+            case "digit":
+                self.sandbox.knob("alter", replace=["06:30", "06:31"])
+            case "cell":
+                self.sandbox.knob("drop_cell")
+            case "picture":
+                self.sandbox.knob("swap_picture")
+
+
 @contextmanager
 def server(module: str, home: Path) -> Iterator[Server]:
     """The sandbox `module` as a process of its own, for the time of the block."""

@@ -14,7 +14,7 @@ from sync.contract import Channel, Tools
 from sync.http import Http, Limits
 from sync.model import Asset, AssetRole, Edition, Outlet, sha256
 from sync.render import Templates
-from tests.contract.bench import CLOCK, Bench, Server, server
+from tests.contract.bench import CLOCK, SandboxBench, Server, server
 
 
 def picture(text: str) -> bytes:
@@ -43,7 +43,7 @@ CALLS = {
 }
 
 
-class MastodonBench(Bench):
+class MastodonBench(SandboxBench):
     shows = frozenset({"digit", "picture"})
     # Preparing only uploads pictures; a lost answer to that is "nothing happened".
     faults = frozenset((name, phase) for name in ("drop_answer", "drop_request", "answer_502") for phase in CALLS)
@@ -76,13 +76,6 @@ class MastodonBench(Bench):
         method, path = CALLS[phase]
         self.sandbox.knob(name, method=method, path=path)
 
-    def alter(self, kind: str) -> None:
-        match kind:
-            case "digit":
-                self.sandbox.knob("alter", replace=["06:30", "06:31"])
-            case "picture":
-                self.sandbox.knob("swap_picture")
-
     def close(self) -> None:
         self._http.close()
 
@@ -91,7 +84,7 @@ BENCH = MastodonBench
 
 
 @contextmanager
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path) -> Iterator[MastodonBench]:
     with server("channels.sandbox.mastodon", tmp_path / "sandbox") as sandbox:
         made = MastodonBench(sandbox)
         try:

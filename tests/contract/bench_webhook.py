@@ -12,7 +12,7 @@ from sync.contract import Tools
 from sync.http import Http, Limits
 from sync.model import Asset, AssetRole, Edition, Outlet, sha256
 from sync.render import Templates
-from tests.contract.bench import CLOCK, Bench, Server, server
+from tests.contract.bench import CLOCK, SandboxBench, Server, server
 from tests.contract.bench_mastodon import picture
 
 PICTURE = picture("route 12")
@@ -36,7 +36,7 @@ EVENTS = {"release": "item.published", "correct": "item.updated", "withdraw": "i
 WRONG = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-class WebhookBench(Bench):
+class WebhookBench(SandboxBench):
     # Preparing announces or asks, and both may be repeated: no doubt comes of it.
     faults = frozenset(
         (name, phase)
@@ -86,15 +86,6 @@ class WebhookBench(Bench):
 
     def fault(self, name: str, phase: str) -> None:
         self.sandbox.knob(name, account=f"town {EVENTS[phase]}")
-
-    def alter(self, kind: str) -> None:
-        match kind:
-            case "digit":
-                self.sandbox.knob("alter", replace=["06:30", "06:31"])
-            case "cell":
-                self.sandbox.knob("drop_cell")
-            case "picture":
-                self.sandbox.knob("swap_picture")
 
     def close(self) -> None:
         self._http.close()

@@ -15,7 +15,7 @@ from sync.contract import Place, Tools
 from sync.http import Http, Limits
 from sync.model import Asset, AssetRole, Edition, Key, Outlet, Rendition, sha256
 from sync.render import Templates
-from tests.contract.bench import CLOCK, Bench, Server, server
+from tests.contract.bench import CLOCK, SandboxBench, Server, server
 
 
 def picture(text: str, form: str = "PNG") -> bytes:
@@ -53,7 +53,7 @@ PATHS = {
 }
 
 
-class WechatBench(Bench):
+class WechatBench(SandboxBench):
     faults = frozenset((name, phase) for name in ("drop_answer", "drop_request", "answer_502") for phase in PATHS)
     edition = EDITION
 
@@ -92,15 +92,6 @@ class WechatBench(Bench):
 
     def fault(self, name: str, phase: str) -> None:
         self.sandbox.knob(name, method="POST", path=PATHS[phase])
-
-    def alter(self, kind: str) -> None:
-        match kind:
-            case "digit":
-                self.sandbox.knob("alter", replace=["06:30", "06:31"])
-            case "cell":
-                self.sandbox.knob("drop_cell")
-            case "picture":
-                self.sandbox.knob("swap_picture")
 
     def close(self) -> None:
         self._http.close()

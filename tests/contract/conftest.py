@@ -11,7 +11,9 @@ import pytest
 from _pytest.config import Config
 
 from sync.contract import Capabilities
+from tests.contract import bench_gazette, bench_website
 from tests.contract.bench import Bench
+from tests.contract.sites import StaticBench
 
 # A literal list: a bench that is missing fails, it is not skipped.
 KINDS = ("memory", "mastodon", "wechat", "website", "gazette", "webhook")
@@ -22,6 +24,26 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """The bench of one kind, fresh for each test."""
     module = importlib.import_module(f"tests.contract.bench_{request.param}")
     with module.bench(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=["website", "gazette"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StaticBench]:
+    """The gazette without its PDFs, whose setting takes its time."""
+    made = bench_website.bench(tmp_path) if request.param == "website" else bench_gazette.bench(tmp_path, "html")
+    with made as opened:
+        yield opened
+
+
+@pytest.fixture
+def gazette(tmp_path: Path) -> Iterator[StaticBench]:
+    with bench_gazette.bench(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def website(tmp_path: Path) -> Iterator[StaticBench]:
+    with bench_website.bench(tmp_path) as made:
         yield made
 
 

@@ -189,10 +189,8 @@ def test_doubt_while_preparing_makes_nothing_public(bench: Bench, name: str) -> 
     assert 1 == bench.public_copies()
 
 
-@pytest.mark.needs(phase="release")
-@pytest.mark.parametrize("name", ["drop_answer", "answer_502"])
-def test_a_lost_answer_is_ambiguous_and_the_probe_finds_it(bench: Bench, name: str) -> None:
-    """It was done, and we were not told: the probe brings the receipt, and verify agrees."""
+def _unanswered(bench: Bench, name: str) -> tuple[Key, Rendition, Prepared]:
+    """A shot whose answer fails like that."""
     bench.fault(name, "release")
     key = bench.key()
     rendition = bench.render(key)
@@ -200,6 +198,14 @@ def test_a_lost_answer_is_ambiguous_and_the_probe_finds_it(bench: Bench, name: s
     shot.send(window(), CLOCK.boottime)
     with pytest.raises(Ambiguous):
         shot.settle()
+    return key, rendition, prepared
+
+
+@pytest.mark.needs(phase="release")
+@pytest.mark.parametrize("name", ["drop_answer", "answer_502"])
+def test_a_lost_answer_is_ambiguous_and_the_probe_finds_it(bench: Bench, name: str) -> None:
+    """It was done, and we were not told: the probe brings the receipt, and verify agrees."""
+    key, rendition, prepared = _unanswered(bench, name)
     found = bench.channel().probe(rendition, key, prepared)
     assert isinstance(found, Receipt | Accepted)
     receipt = public(bench.channel(), rendition, key, found)
@@ -211,13 +217,7 @@ def test_a_lost_answer_is_ambiguous_and_the_probe_finds_it(bench: Bench, name: s
 @pytest.mark.parametrize("name", ["drop_request"])
 def test_a_lost_request_is_ambiguous_and_can_be_sent_again(bench: Bench, name: str) -> None:
     """It was not done, and we were not told: the probe finds nothing public, and one more shot makes one copy."""
-    bench.fault(name, "release")
-    key = bench.key()
-    rendition = bench.render(key)
-    prepared, shot = armed(bench, rendition, key)
-    shot.send(window(), CLOCK.boottime)
-    with pytest.raises(Ambiguous):
-        shot.settle()
+    key, rendition, prepared = _unanswered(bench, name)
     found = bench.channel().probe(rendition, key, prepared)
     assert isinstance(found, Prepared | None)
     again = bench.channel().arm(found or prepared, rendition, key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,33 +14,12 @@ from channels.listing import Shelves
 from channels.staging import Staging
 from sync.contract import Place, Prepared, Receipt, Rejected, Stale, TryLater, Unsupported
 from sync.model import Edition, Key
-from tests.contract import bench_gazette, bench_website
 from tests.contract.bench import CLOCK, window
 from tests.contract.death import Death, dying
-from tests.contract.sites import StaticBench, corrected, edition
+from tests.contract.sites import StaticBench, corrected, edition, first_version
 
 NINE = 1_795_395_600_000_000  # 2026-11-23 09:00 China time
 TEN = NINE + 3_600_000_000
-
-
-@pytest.fixture(params=["website", "gazette"])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StaticBench]:
-    """The gazette without its PDFs, whose setting takes its time."""
-    made = bench_website.bench(tmp_path) if request.param == "website" else bench_gazette.bench(tmp_path, "html")
-    with made as opened:
-        yield opened
-
-
-@pytest.fixture
-def gazette(tmp_path: Path) -> Iterator[StaticBench]:
-    with bench_gazette.bench(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def website(tmp_path: Path) -> Iterator[StaticBench]:
-    with bench_website.bench(tmp_path) as made:
-        yield made
 
 
 def lists(site: StaticBench) -> list[str]:
@@ -51,12 +29,6 @@ def lists(site: StaticBench) -> list[str]:
         "gazette": ("index.html", "2026-11.html"),
     }
     return [(site.served / path).read_text() for path in paths[site.outlet.kind]]
-
-
-def first_version(receipt: Receipt) -> Receipt:
-    """As it was stored before there were corrections."""
-    kept = {name: value for name, value in receipt.notes.items() if name.startswith(("pub_date", "sha256"))}
-    return replace(receipt, notes=kept)
 
 
 def test_the_old_page_is_whole_until_the_shot(site: StaticBench) -> None:

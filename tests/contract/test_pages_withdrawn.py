@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,33 +14,12 @@ from channels.staging import Staging
 from channels.website import slug_of
 from sync.contract import Place, Receipt, Rejected, TryLater, Unsupported
 from sync.model import sha256
-from tests.contract import bench_gazette, bench_website
 from tests.contract.bench import CLOCK, window
 from tests.contract.death import Death, dying
-from tests.contract.sites import PICTURE, StaticBench, corrected, edition
+from tests.contract.sites import PICTURE, StaticBench, corrected, edition, first_version
 
 NINE = 1_795_395_600_000_000  # 2026-11-23 09:00 China time
 MINUTE = 60_000_000
-
-
-@pytest.fixture(params=["website", "gazette"])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StaticBench]:
-    """The gazette without its PDFs, whose setting takes its time."""
-    made = bench_website.bench(tmp_path) if request.param == "website" else bench_gazette.bench(tmp_path, "html")
-    with made as opened:
-        yield opened
-
-
-@pytest.fixture
-def gazette(tmp_path: Path) -> Iterator[StaticBench]:
-    with bench_gazette.bench(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def website(tmp_path: Path) -> Iterator[StaticBench]:
-    with bench_website.bench(tmp_path) as made:
-        yield made
 
 
 def status(url: str) -> int:
@@ -51,12 +29,6 @@ def status(url: str) -> int:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
-
-
-def first_version(receipt: Receipt) -> Receipt:
-    """As it was stored before there were corrections."""
-    kept = {name: value for name, value in receipt.notes.items() if name.startswith(("pub_date", "sha256"))}
-    return replace(receipt, notes=kept)
 
 
 @pytest.mark.parametrize("history", ["published", "first version", "corrected", "corrected and seen"])

@@ -252,13 +252,19 @@ def test_late_is_marked(world: World) -> None:
 # ---- several release processes
 
 
-def test_several_processes_share_a_release(world: World) -> None:
-    """Each has a part; all leave at one instant, after one commit, once."""
+def _in_shards_of_two(world: World, outlets: int) -> list[str]:
+    """So many outlets, and who prepares for them; each release process sends at most two at a time."""
     world.settings = world.settings.model_copy(update={"release_shard": 2})
-    names = [f"o{number}" for number in range(7)]
+    names = [f"o{number}" for number in range(outlets)]
     for name in names:
         world.add(name)
     world.process("prepare")
+    return names
+
+
+def test_several_processes_share_a_release(world: World) -> None:
+    """Each has a part; all leave at one instant, after one commit, once."""
+    names = _in_shards_of_two(world, 7)
     others = [world.process("release") for _ in range(3)]
     made = world.plan(",".join(names), at=40)
     world.run(60)
@@ -271,11 +277,7 @@ def test_several_processes_share_a_release(world: World) -> None:
 
 def test_now_over_several_processes(world: World) -> None:
     """Without an instant the last one that is armed commits for all."""
-    world.settings = world.settings.model_copy(update={"release_shard": 2})
-    names = [f"o{number}" for number in range(5)]
-    for name in names:
-        world.add(name)
-    world.process("prepare")
+    names = _in_shards_of_two(world, 5)
     for _ in range(2):
         world.process("release")
     made = world.plan(",".join(names))
@@ -286,11 +288,7 @@ def test_now_over_several_processes(world: World) -> None:
 
 def test_one_of_several_dies_before_the_commit(world: World) -> None:
     """Its part is taken over, and nothing is public before all of it is armed again."""
-    world.settings = world.settings.model_copy(update={"release_shard": 2})
-    names = [f"o{number}" for number in range(4)]
-    for name in names:
-        world.add(name)
-    world.process("prepare")
+    names = _in_shards_of_two(world, 4)
     mortal = world.mortal("release")
     world.process("release")
     made = world.plan(",".join(names), at=60)
@@ -306,11 +304,7 @@ def test_one_of_several_dies_before_the_commit(world: World) -> None:
 
 def test_one_of_several_dies_after_the_commit(world: World) -> None:
     """The others' shots leave in time; of its own a probe finds nothing, and they follow."""
-    world.settings = world.settings.model_copy(update={"release_shard": 2})
-    names = [f"o{number}" for number in range(4)]
-    for name in names:
-        world.add(name)
-    world.process("prepare")
+    names = _in_shards_of_two(world, 4)
     mortal = world.mortal("release")
     world.process("release")
     made = world.plan(",".join(names), at=60)
@@ -328,11 +322,7 @@ def test_one_of_several_dies_after_the_commit(world: World) -> None:
 
 def test_the_one_it_falls_to_does_not_come(world: World) -> None:
     """A process that lives and never takes its part is no reason to wait: another takes it after a moment."""
-    world.settings = world.settings.model_copy(update={"release_shard": 2})
-    names = [f"o{number}" for number in range(4)]
-    for name in names:
-        world.add(name)
-    world.process("prepare")
+    names = _in_shards_of_two(world, 4)
     idle = world.process("release")
     idle.lanes = ()
     world.process("release")

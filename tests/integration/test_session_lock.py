@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any
 
 import pytest
 
@@ -23,6 +20,7 @@ from sync.session_lock import SessionLock
 from sync.store.session import Store
 from sync.store.tables import process
 from tests.services.postgres import Postgres
+from tests.services.program import running
 
 # Prints its lock's name, then lives until its standard input ends.
 OWNER = """
@@ -42,19 +40,6 @@ if child == 0:
     print(os.getpid(), lock.name if sys.argv[2] == "asks" else "none", flush=True)
 sys.stdin.read()
 """
-
-
-@contextmanager
-def running(code: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
-    """A process that runs `code`, and what it prints; killed at the end."""
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as owner:
-        try:
-            assert owner.stdout is not None
-            yield owner, owner.stdout
-        finally:
-            owner.kill()
 
 
 def soon(said: Callable[[], bool], within: float = 1.0) -> bool:

@@ -4,13 +4,10 @@ import fcntl
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 
@@ -18,6 +15,7 @@ from sync import ownership
 from sync.clock import SECOND, SetClock
 from sync.model import BadInput
 from sync.ownership import ProcessLock, file_system
+from tests.services.program import running
 
 # Prints its lock's name, then lives until its standard input ends.
 OWNER = """
@@ -36,19 +34,6 @@ if child == 0:
     print(os.getpid(), lock.name if sys.argv[2] == "asks" else "none", flush=True)
 sys.stdin.read()
 """
-
-
-@contextmanager
-def running(code: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
-    """A process that runs `code`, and what it prints; killed at the end."""
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            yield process, process.stdout
-        finally:
-            process.kill()
 
 
 @pytest.fixture
