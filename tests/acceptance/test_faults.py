@@ -60,7 +60,7 @@ def publish(installed: Installation, folder: Path, *titles: str, at: str) -> str
 
 def assert_once_everywhere(installed: Installation, release: str, *titles: str) -> None:
     """In the end: exit 0, every delivery verified, one copy of each item at each outlet, none early."""
-    shown = installed.run("release", "show", release, "--wait", "60", "--json")
+    shown = installed.run("release", "show", release, "--wait", "180", "--json")
     states = {(one["outlet"], one["item"]): one["state"] for one in shown.json["deliveries"]}
     assert (0, "released") == (shown.code, shown.json["state"]), states
     assert {"verified"} == set(states.values())

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import kombu
+from amqp.exceptions import NotFound
 
 from tests.services.redis import free_port
 
@@ -102,11 +103,14 @@ class RabbitMQ:
         self._process = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def queue(self, name: str) -> tuple[int, int]:
-        """How many messages wait in a queue, and how many workers listen to it."""
+    def queue(self, name: str) -> tuple[int, int] | None:
+        """How many messages wait in a queue, and how many workers listen to it; None: there is none yet."""
         connect: Any = kombu.Connection  # type: ignore[attr-defined]
         with connect(self.url) as connection:
-            told = connection.channel().queue_declare(name, passive=True)
+            try:
+                told = connection.channel().queue_declare(name, passive=True)
+            except NotFound:
+                return None
             return told.message_count, told.consumer_count
 
     def _answers(self) -> bool:
