@@ -10,8 +10,10 @@ pages, read 2026-11.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
+from threading import Lock
 from urllib.parse import urlencode
 
 from sync.clock import SECOND
@@ -26,6 +28,10 @@ DEAD_TOKEN = frozenset({40001, 40014, 42001})
 GONE = 40007  # media_id: never existed, deleted, published already, or not replicated yet
 NO_SUCH_JOB = 53502
 NO_SUCH_ARTICLE = 53600
+
+
+# By account: who comes while somebody renews its token waits, and then finds the new one.
+_RENEWING: defaultdict[str, Lock] = defaultdict(Lock)
 
 
 class Step(Enum):
@@ -244,10 +250,11 @@ class WechatApi:
         Forcing kills the token of everybody else and is limited to 20 a day: only when the outlet
         itself still hands out the string it refuses, and once in this object's life.
         """
-        refused, self._token = self._token, self._ask_token(force=False)
-        if self._token == refused and not self._forced:
-            self._forced = True
-            self._token = self._ask_token(force=True)
+        with _RENEWING[self._app_id]:
+            refused, self._token = self._token, self._ask_token(force=False)
+            if self._token == refused and not self._forced:
+                self._forced = True
+                self._token = self._ask_token(force=True)
 
     def _ask_token(self, *, force: bool) -> str:
         body = encoded(

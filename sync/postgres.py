@@ -7,21 +7,26 @@ is not silent, its kernel still answers. Errors name the server as `shown`, neve
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import PGconn, Ping
+from psycopg.pq import PGconn, Ping, TransactionStatus
 
 from sync.model import BadInput
+
+T = TypeVar("T")
 
 SETTING = "TONGFA_DATABASE_URL"
 OLDEST = 140_000  # 14: the first whose snapshots, time-outs and exact epochs are all as used here
 CONNECT = 5  # seconds
 IDLE, INTERVAL, PROBES = 5, 2, 5  # keepalives: seconds, seconds, times
 SILENCE = IDLE + INTERVAL * PROBES  # seconds
+LOOK = 0.1  # seconds between two looks for Ctrl-C
 GATE_WAIT_MS = 30_000  # for the writers before us, or for any other lock
-STATEMENT_MS = 60_000
+STATEMENT_MS = 35_000  # longer than the gate may take
+ANSWER = 40.0  # seconds; a server that has not answered by then will not
 
 # What the server's codes mean to the person who runs this. Classes by their first two characters.
 LOST = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
@@ -34,6 +39,27 @@ MEANT = {
     "55P03": ("another process has kept the database busy for too long; nothing was stored", "try again"),
     "57014": ("the database server took too long; nothing was stored", "try again when it is less busy"),
 }
+
+
+class Session(psycopg.Connection[Any]):
+    """A connection on which nobody waits for ever: behind a proxy that lost its server, keepalives are answered too.
+
+    `patience`: seconds for one answer, in which the server's own bound (`statement_timeout`) has passed."""
+
+    patience = ANSWER
+
+    def wait(self, gen: PQGen[T], interval: float = LOOK, timeout: float | None = None) -> T:
+        """Raises OperationalError when no answer comes; then the connection is closed."""
+        try:
+            return super().wait(gen, interval, self.patience if timeout is None else timeout)
+        except psycopg.OperationalError as error:
+            if error.sqlstate is None and timeout is None and self._is_asking():
+                self.close()  # a late answer would be taken for the next one's
+                raise psycopg.OperationalError(f"no answer within {self.patience:g} s") from error
+            raise
+
+    def _is_asking(self) -> bool:
+        return self.pgconn.transaction_status == TransactionStatus.ACTIVE
 
 
 class Address:
@@ -53,14 +79,14 @@ class Address:
         port = f":{self._given['port']}" if "port" in self._given else ""
         self.shown = f"postgresql://{user}{self._given.get('host', '')}{port}/{self.database}"
 
-    def connect(self, who: str, *, autocommit: bool = False, **session: int) -> psycopg.Connection[Any]:
+    def connect(self, who: str, *, autocommit: bool = False, **session: int) -> Session:
         """A new connection; `who` is what the server's lists call it, `session` its settings there.
 
         Raises BadInput when the server cannot be reached, lets nobody in, or cannot be used.
         """
         conninfo = self._conninfo(who, session)
         try:
-            connection = psycopg.connect(conninfo, autocommit=autocommit)
+            connection = Session.connect(conninfo, autocommit=autocommit)
             problem = _unfit(connection)
         except psycopg.Error as error:
             raise self._refused(error) from error

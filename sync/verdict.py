@@ -29,6 +29,7 @@ PREPARE_AGAIN = (1, 5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000, 50_400, 72_00
 # After the commit the public is waiting: hard at first, then as patient as above.
 RELEASE_AGAIN = (0.2, 1, 5, 15, 30, 60, 120, 300, 600, 1_800, 7_200)
 MOST_TRIES = 12
+AT_ONCE = 3  # tries to prepare that nobody answered, as when their process died, until the next one waits
 DOUBT_LIMIT = 6 * 3600 * SECOND  # what no look settled for so long needs a person; shown to one long before
 POLL_LIMIT = 72 * 3600 * SECOND  # a queued job nobody heard of for so long needs a person
 
@@ -44,6 +45,7 @@ class Facts:
     quarantine_until: int | None = None
     since: int | None = None  # when the current state began
     polls: tuple[float, ...] = (5.0,)
+    asked_at: int | None = None  # when a look began, unless it was now
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,11 @@ def judge_probe(state: D, found: object, facts: Facts) -> Verdict:
     """After a look at the outlet for a delivery in `state` (in flight, or ACCEPTED).
 
     `found` is what `Channel.probe` returned, or what it raised. An outlet that could not be asked, by its own
-    fault or by a bug of ours, and one that is blind, prove no absence.
+    fault or by a bug of ours, and one that is blind, prove no absence. Nor does a look that began within the
+    quarantine, whenever its answer is stored.
     """
-    settled = facts.quarantine_until is not None and facts.now >= facts.quarantine_until
+    asked_at = facts.now if facts.asked_at is None else facts.asked_at
+    settled = facts.quarantine_until is not None and asked_at >= facts.quarantine_until
     why = (str(found) or type(found).__name__) if isinstance(found, BaseException) else ""
     match state, found:
         case (_, Unsupported()):
@@ -114,6 +118,8 @@ def judge_probe(state: D, found: object, facts: Facts) -> Verdict:
             return Verdict(E.IN_DOUBT, None, why=why)
         case (D.RELEASING, BaseException()) if facts.since is not None and facts.now - facts.since > DOUBT_LIMIT:
             return Verdict(E.IN_DOUBT, None, why=why)
+        case (_, Unauthorised()):  # until a person mends it; an outlet may lock out who keeps coming with a dead key
+            return Verdict(None, facts.now + 60 * SECOND, facts.quarantine_until, why)
         case (_, BaseException()):
             return Verdict(None, _not_before(found, facts.now + 5 * SECOND), facts.quarantine_until, why)
         case (D.RELEASING | D.ACCEPTED, Receipt()):
@@ -128,7 +134,9 @@ def judge_probe(state: D, found: object, facts: Facts) -> Verdict:
             return _poll_again(facts)
         case (D.RELEASING, _) if facts.probe is Probe.BLIND:
             return Verdict(E.IN_DOUBT, None, why="the outlet cannot be looked up")
-        case (D.PREPARING | D.RELEASING, _) if settled:
+        case (D.PREPARING, _) if settled:
+            return _unheard(facts)
+        case (D.RELEASING, _) if settled:
             return Verdict(E.ABSENT, facts.now)
         case _:
             return _look_again(facts)
@@ -139,6 +147,14 @@ def _certainly_not(state: D, answer: TryLater, facts: Facts) -> Verdict:
         return Verdict(E.REFUSED, None, why=f"given up after {facts.attempts} tries: {answer}")
     schedule = PREPARE_AGAIN if state is D.PREPARING else RELEASE_AGAIN
     return Verdict(E.ABSENT, _not_before(answer, facts.now + _again(schedule, facts.attempts)), why=str(answer))
+
+
+def _unheard(facts: Facts) -> Verdict:
+    """Nothing came of it, and nobody said why: it may be what is prepared that kills whoever prepares it."""
+    if facts.attempts >= MOST_TRIES:
+        return Verdict(E.REFUSED, None, why=f"given up after {facts.attempts} tries that nobody answered")
+    wait = _again(PREPARE_AGAIN, facts.attempts - AT_ONCE + 1) if facts.attempts > AT_ONCE else 0
+    return Verdict(E.ABSENT, facts.now + wait)
 
 
 def _look_again(facts: Facts) -> Verdict:

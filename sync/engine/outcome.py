@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -84,12 +84,15 @@ def keep(ctx: Context, answers: Sequence[Answer]) -> None:
             settle(ctx, connection, release_id, now)
 
 
-def probed(ctx: Context, row: Record, found: object) -> None:
-    """Store what a look at the outlet came to; one transaction of its own."""
+def probed(ctx: Context, row: Record, found: object, asked_at: int | None = None) -> None:
+    """Store what a look at the outlet came to; one transaction of its own.
+
+    `asked_at`: the database's time before the look; None when an absence says nothing."""
     can = can_of(ctx, row)
     with ctx.store.write() as connection:
         now = ctx.store.now(connection)
-        verdict = judge_probe(D(row.state), found, facts(ctx, row, can, now))
+        known = replace(facts(ctx, row, can, now), asked_at=asked_at)
+        verdict = judge_probe(D(row.state), found, known)
         _apply(ctx, connection, [(Answer(row, found), verdict)], now)
         settle(ctx, connection, row.release, now)
     ctx.ring("prepare")

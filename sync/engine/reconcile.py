@@ -46,6 +46,7 @@ def reconcile(ctx: Context, ids: Sequence[str]) -> None:
                 attempts = row.attempts + (row.state == D.DISCARDING)
                 mine = {"owner": ctx.owner, "epoch": row.epoch + 1, "attempts": attempts}
                 claimed.append(deliveries.note(connection, row, **mine))
+            asked_at = ctx.store.now(connection)  # or earlier than the looks, never later
         rows = {row.id: row for row in claimed}
         for one, found in together({row.id: partial(_look, ctx, row) for row in claimed}):
             if rows[one].state == D.WITHDRAWING:
@@ -55,7 +56,7 @@ def reconcile(ctx: Context, ids: Sequence[str]) -> None:
             elif rows[one].state == D.DISCARDING:
                 outcome.answered(ctx, rows[one], found)
             else:
-                outcome.probed(ctx, rows[one], found)
+                outcome.probed(ctx, rows[one], found, asked_at)
 
 
 def take_over(ctx: Context, connection: Connection, row: Record) -> None:

@@ -17,13 +17,14 @@ import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 
-from sync.postgres import GATE_WAIT_MS, STATEMENT_MS, Address
+from sync.postgres import GATE_WAIT_MS, STATEMENT_MS, Address, Session
 
 # One fixed pair of numbers, the same for every process of every version. Owners' locks are single
 # numbers (`sync.session_lock`), which PostgreSQL keeps apart from pairs.
 GATE = "pg_advisory_xact_lock(1414480454, 1)"
 FROZEN_MS = 5_000
 MIGRATION_MS = 300_000
+WATCHING = 8.0  # seconds; that question is answered at once, or not at all
 PARKED, MOST = 5, 15  # connections of one process that are kept, and at most
 
 
@@ -34,7 +35,7 @@ class Postgres:
         self._address = Address(url)
         self.shown = self._address.shown
         self._who = f"tongfa {lane}".strip()
-        self._watching: psycopg.Connection[Any] | None = None
+        self._watching: Session | None = None
         self.engine = self._engine()
         self._reads = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._writes = text(
@@ -65,9 +66,16 @@ class Postgres:
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
         """As a writer, with more patience: nobody writes meanwhile."""
-        with self._named(), self.engine.begin() as connection:
-            connection.execute(self._migrates)
-            yield connection
+        with self._named(), self.engine.connect() as connection:
+            session = connection.connection.dbapi_connection
+            assert isinstance(session, Session)
+            session.patience = 2 * MIGRATION_MS / 1_000
+            try:
+                with connection.begin():
+                    connection.execute(self._migrates)
+                    yield connection
+            finally:
+                session.patience = Session.patience
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -83,9 +91,11 @@ class Postgres:
             if self._watching is None:
                 who = f"{self._who} watching"
                 self._watching = self._address.connect(who, autocommit=True, statement_timeout=STATEMENT_MS)
+                self._watching.patience = WATCHING
             row = self._watching.execute("SELECT pg_current_snapshot()::text").fetchone()
         except psycopg.Error as error:
             self._watch_no_more()
+            self.engine.dispose()  # parked connections have lost the same server; each would be waited for
             raise self._address.named(error) or DBAPIError("SELECT", None, error) from error
         _, newest, running = str(row[0] if row else "0:0:").split(":")
         # Of equal newest ones the running can only become fewer: no number comes twice.

@@ -11,14 +11,17 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
 
 from channels.sandbox.wechat_books import FORCES_A_DAY, Account, Draft, Refused, TokenTable
 from channels.wechat import WechatChannel
+from channels.wechat_api import Step, WechatApi
 from channels.wechat_article import is_marked, marked
 from sync.clock import SECOND
 from sync.contract import (
@@ -773,6 +776,29 @@ def test_a_sibling_that_forced_a_new_token_does_no_harm(wechat: Wechat) -> None:
     channel.login()
     wechat.token(force=True)
     channel.login()
+    assert wechat.effects("forced_token") == 1
+
+
+def test_one_of_many_forces_a_new_token(wechat: Wechat, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five that find the same token dead at once: the others wait for the one that forces, and take what it got."""
+    whole, at_once = WechatApi._renew, Barrier(5)
+
+    def renew(api: WechatApi) -> None:
+        at_once.wait(PATIENCE)
+        whole(api)
+
+    def ask(api: WechatApi) -> dict[str, object]:
+        return api.call("draft/batchget", {"offset": 0, "count": 1, "no_content": 1}, Step.READ)
+
+    given = (wechat.tools.http, wechat.sandbox.address, wechat.outlet.settings["app_id"])
+    secret = wechat.outlet.secrets["app_secret"]
+    callers = [WechatApi(*given, secret, CLOCK.now) for _ in range(5)]
+    for one in callers:
+        one.token()
+    wechat.sandbox.knob("errcode", path="/cgi-bin/draft/batchget", times=5, code=40001)
+    monkeypatch.setattr(WechatApi, "_renew", renew)
+    with ThreadPoolExecutor(5) as pool:
+        assert all("item" in one or "total_count" in one for one in pool.map(ask, callers))
     assert wechat.effects("forced_token") == 1
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from sync.clock import SECOND
@@ -15,6 +17,8 @@ from sync.engine.prepare import prepare
 from sync.engine.reconcile import reconcile
 from sync.model import Key
 from sync.store import deliveries
+from sync.store.tables import delivery
+from sync.verdict import MOST_TRIES
 from tests.integration.hand import Process
 from tests.integration.outside import BareChannel, Script, remade
 from tests.integration.world import World
@@ -37,6 +41,33 @@ def bury(world: World, process: Process) -> None:
     world.kill(process)
     assert all(isinstance(one, OperationalError) for one in world.failures)
     world.failures.clear()
+
+
+def test_what_kills_whoever_prepares_it_is_given_up(world: World) -> None:
+    """Again at once three times, then ever more rarely; in the end a person is asked."""
+    outside = world.add("blog")
+    made = world.plan("blog", at=10 * 24 * 3600)
+    deaths: list[int] = []
+
+    def kills(act: Callable[[], str]) -> str:
+        deaths.append(world.clock.now())
+        victim.store.gone = True
+        raise Ambiguous("nobody hears this")
+
+    for tries in (1, 2, 3, 4, 5, MOST_TRIES):
+        with world.store.write() as connection:
+            connection.execute(update(delivery).where(delivery.c.release == made).values(attempts=tries - 1))
+        victim = world.mortal()
+        outside.scripts.append(kills)
+        while not victim.store.gone:
+            world.run(1)
+        bury(world, victim)
+    world.process()
+    world.run(60)
+    assert ("failed", 6) == (world.states(made)["blog"], len(deaths))
+    assert "tries that nobody answered" in world.report(made)["deliveries"][0]["problems"][0]["message"]
+    waits = [later - earlier for earlier, later in pairwise(deaths)]
+    assert max(waits[:3]) < waits[3] and waits[3] + 20 * SECOND < waits[4]
 
 
 @pytest.mark.parametrize("done", [True, False], ids=["draft made", "no draft"])

@@ -179,6 +179,31 @@ def test_a_failing_probe_is_no_absence(world: World, error: Exception) -> None:
     assert "verified" == world.states(made)["blog"]
 
 
+@pytest.mark.parametrize("call", ["prepare", "publish"])
+def test_a_look_that_began_too_early_proves_no_absence(world: World, call: str) -> None:
+    """Its worker stands still between look and storing it: by then the quarantine is over, the look is no newer."""
+
+    class Frozen(BareChannel):
+        def probe(self, *asked: Any) -> Any:
+            found = super().probe(*asked)
+            world.mischief.clear()
+            world.clock.advance(20)
+            self.outside.land()
+            return found
+
+    outside = world.add("blog")
+    outside.late_by = 4.0
+    outside.faults.extend(["late"] if call == "prepare" else [None, "late"])
+    world.process()
+    world.mischief["blog"] = remade(Frozen)
+    made = world.plan("blog", at=20)
+    world.run(60)
+    row = world.rows(made)["blog"]
+    assert "verified" == row.state
+    assert 1 == world.published("blog")
+    assert "absent" not in world.acts(row.id)
+
+
 def test_clocks_that_differ_hold_the_release(world: World) -> None:
     """Host and database more than 50 ms apart: nothing is committed, and the reason is told."""
     world.add("blog")

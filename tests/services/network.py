@@ -15,10 +15,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """`here`: this machine's address, as seen from there. `enter`: what a command there begins with."""
+    """`here`: this machine's address, as seen from there. `enter`: what a command there begins with.
+
+    `cable`: the name of this machine's end of it."""
 
     here: str
     enter: tuple[str, ...]
+    cable: str = ""
+
+    def unplug(self) -> None:
+        """Nothing passes any more, and nobody is told."""
+        _ip("link", "set", self.cable, "down")
+
+    def plug(self) -> None:
+        _ip("link", "set", self.cable, "up")
+
+    def reaches(self, address: str) -> None:
+        """Another address of this machine is reached from there, too."""
+        _ip("-n", self.enter[-1], "route", "add", f"{address}/32", "via", self.here)
 
 
 @contextmanager
@@ -36,7 +50,7 @@ def elsewhere() -> Iterator[Elsewhere]:
         for words in (("addr", "add", f"{net}.2/30", "dev", f"{name}b"), ("link", "set", f"{name}b", "up")):
             _ip("-n", name, *words)
         _ip("-n", name, "link", "set", "lo", "up")
-        yield Elsewhere(f"{net}.1", inside)
+        yield Elsewhere(f"{net}.1", inside, f"{name}a")
     finally:
         _ip("netns", "del", name)  # and with it both ends of the cable
 

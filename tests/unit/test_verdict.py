@@ -204,9 +204,7 @@ def test_a_look_without_a_quarantine_begins_one(state: D) -> None:
 
 @pytest.mark.parametrize("facts", [RUNS, DONE])
 @pytest.mark.parametrize("state", [D.PREPARING, D.RELEASING, D.ACCEPTED])
-@pytest.mark.parametrize(
-    "error", [TryLater("down"), Unauthorised("401"), Ambiguous("cut"), Stale("?"), RuntimeError("bug"), KeyError("k")]
-)
+@pytest.mark.parametrize("error", [TryLater("down"), Ambiguous("cut"), Stale("?"), RuntimeError("bug"), KeyError("k")])
 def test_an_outlet_that_cannot_be_asked_proves_nothing(state: D, error: Exception, facts: Facts) -> None:
     """Neither its failure nor a bug of ours is an absence, however long ago the quarantine ended."""
     found = judge_probe(state, error, facts)
@@ -266,6 +264,21 @@ def test_a_job_nobody_hears_of_goes_to_a_person() -> None:
 
 
 # ---- over all of it
+
+
+@pytest.mark.parametrize(("attempts", "wait"), [(1, 0), (3, 0), (4, 5), (5, 30), (11, 36_000)])
+def test_preparing_that_nobody_answers_is_repeated_ever_more_rarely(attempts: int, wait: int) -> None:
+    """It may be what is prepared that kills its process."""
+    verdict = judge_probe(D.PREPARING, None, replace(DONE, attempts=attempts))
+    assert Verdict(E.ABSENT, NOW + wait * SECOND) == verdict
+    assert E.REFUSED is judge_probe(D.PREPARING, None, replace(DONE, attempts=MOST_TRIES)).event
+
+
+@pytest.mark.parametrize("state", [D.PREPARING, D.RELEASING, D.ACCEPTED])
+def test_a_look_that_needs_another_key_waits_a_minute(state: D) -> None:
+    verdict = judge_probe(state, Unauthorised("revoked"), DONE)
+    assert (None, NOW + 60 * SECOND) == (verdict.event, verdict.due)
+
 
 CALLED, LOOKED_UP = (D.PREPARING, D.RELEASING, D.DISCARDING), (D.PREPARING, D.RELEASING, D.ACCEPTED)
 ANSWERS: list[object] = [*DOUBT, DRAFT, POST, JOB, Rejected("no"), Unauthorised("401"), TryLater("busy"), Stale("gone")]

@@ -317,6 +317,13 @@ def test_a_page_is_only_what_can_be_one(body: bytes, url: str) -> None:
     assert url == page_named(answer(202, body))
 
 
+@pytest.mark.parametrize("body", [b"<!DOCTYPE html><title>Log in</title>", b" \n<html><body>maintenance</body>"])
+def test_a_whole_page_is_no_answer(body: bytes) -> None:
+    """A log-in page or a proxy's comes with 200, too; nobody knows whether the receiver was asked."""
+    with pytest.raises(Misbehaved, match="whole HTML page"):
+        accepted("app", answer(200, body), 0, creates=True)
+
+
 # shots
 
 
