@@ -27,6 +27,7 @@ LEDGER = HERE.parents[1] / ".campaign"
 GROUPS = (
     "simulation",
     "machine",
+    "occasions",
     "planted",
     "zones",
     "crashes",
