@@ -12,7 +12,7 @@ REMEMBERED = 3 * SECOND  # µs after which what was rung and not taken is rung a
 LEFT_TO_OTHERS = 1 * SECOND  # µs in which the process that should take it comes first
 MOST = 10_000
 
-Due = tuple[str, str, int]  # delivery, duty, due_at
+Due = tuple[str, str, int]  # delivery, duty, due_at; of what a dead process left: its epoch
 
 
 class Ring(Enum):

@@ -109,7 +109,7 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # the worker's bl
         with ctx.store.read() as connection:
             owned = deliveries.owned(connection)
             overdue = releases.overdue(connection, now)
-            waiting = [(row.id, late.id) for late in overdue for row in deliveries.of_release(connection, late.id)]
+            waiting = [(row.id, late.id, 0) for late in overdue for row in deliveries.of_release(connection, late.id)]
         mine = {row.id for row in owned if row.owner == ctx.owner and row.id not in ctx.held}
         if again := mine & self._dropped:  # seen at two looks: no thread here is about to hold it
             disown(ctx, sorted(again))
@@ -118,10 +118,11 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # the worker's bl
             if is_waiting(ctx):
                 self._direct.run(TASKS["recover"], [])  # asks the outlets in rounds, until all have answered
             dead = {row.owner for row in owned if row.owner != ctx.owner and ctx.lock.is_dead(row.owner)}
-            orphans = [(row.id, row.owner) for row in owned if row.owner in dead] + waiting
+            # By its epoch: whoever is rung for it may die as well, and the next is rung at once, not after a while.
+            orphans = [(row.id, row.owner, row.epoch) for row in owned if row.owner in dead] + waiting
             batches: dict[str, list[Due]] = defaultdict(list)
-            for one, together in orphans:
-                batches[together].append((one, "reconcile", 0))
+            for one, together, epoch in orphans:
+                batches[together].append((one, "reconcile", epoch))
             for together, rows in batches.items():
                 self._ring(ctx, rows, now, ours=self._is_ours(ctx, lane, together))
 

@@ -157,9 +157,9 @@ def of_item(connection: Connection, item: str) -> Sequence[Record]:
 
 
 def owned(connection: Connection) -> Sequence[Record]:
-    """(id, owner, duty, state) of every row some process holds; nothing that is too new."""
+    """(id, owner, epoch, duty, state) of every row some process holds; nothing that is too new."""
     return connection.execute(
-        select(delivery.c.id, delivery.c.owner, delivery.c.duty, delivery.c.state).where(
+        select(delivery.c.id, delivery.c.owner, delivery.c.epoch, delivery.c.duty, delivery.c.state).where(
             delivery.c.owner.is_not(None), delivery.c.form <= FORM
         )
     ).all()

@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOUR = {"site": "website", "wechat": "wechat", "mastodon": "mastodon", "gazette": "gazette"}
 # So that what is in doubt is decided in seconds: the sandboxes do what they were asked at once, or in a second.
 QUICK = {"TONGFA_LANDS_WITHIN_S": "4"}
-PATIENCE = 60.0  # seconds; whatever is waited for and takes longer is broken
+PATIENCE = 180.0  # seconds; whatever is waited for and takes longer is broken
 # File times are those of the kernel's coarse clock, which goes forward at a tick. The processor that has this
 # duty may itself be held up; Linux lets another take over when five ticks in a row did not come.
 LAG = round(6 * time.clock_getres(5) * SECOND)  # µs; 5: CLOCK_REALTIME_COARSE
@@ -311,6 +311,12 @@ def alive(pid: int) -> bool:
 def now() -> int:
     """µs UTC."""
     return SystemClock().now()
+
+
+def passed(instant: int) -> None:
+    """Returns once it has (µs UTC), however far ahead it was."""
+    while (ahead := instant - now()) >= 0:
+        time.sleep(min(ahead / SECOND + 0.001, 1.0))
 
 
 def soon(seconds: float) -> str:

@@ -11,6 +11,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from sync.store.session import Store
 from tests.services.postgres import Postgres
@@ -41,8 +42,14 @@ class Embedded(Mode):
         return (str(TONGFA), "up", "--port", "0")
 
 
+class Databases(Protocol):
+    """Where an installation gets its own from."""
+
+    def database(self, template: str) -> str: ...
+
+
 class Production(Mode):
-    def __init__(self, postgres: Postgres, broker: Callable[[], str]) -> None:
+    def __init__(self, postgres: Databases, broker: Callable[[], str]) -> None:
         """`broker`: the address of a fresh one for each installation. Both run for longer than any of them."""
         self._postgres, self._broker = postgres, broker
 

@@ -24,6 +24,7 @@ from tests.acceptance.installation import (
     eventually,
     micros,
     now,
+    passed,
     running,
     write_item,
 )
@@ -157,7 +158,7 @@ def test_a_disk_that_is_full_at_the_commit(victim: Installation, tmp_path: Path)
     resource.prlimit(worker, resource.RLIMIT_FSIZE, (0, most))  # whatever it writes is beyond the limit
     try:
         release_at = micros(victim.report(release)["release_at"])
-        eventually(lambda: now() > release_at + SECOND)
+        passed(release_at + SECOND)
         assert {} == victim.copies(title)
         assert R.READY == victim.report(release)["state"]
     finally:
@@ -179,7 +180,7 @@ def test_workers_killed_at_any_moment(victim: Installation, tmp_path: Path) -> N
         publish(victim, tmp_path / title, title, at=iso(at)) for title, at in zip(titles, instants, strict=True)
     ]
     for at, lane in kills:
-        eventually(lambda at=at: now() >= at)  # type: ignore[misc]
+        passed(at)
         victim.kill_workers(lane)
     for title, release in zip(titles, releases, strict=True):
         assert_once_everywhere(victim, release, title)

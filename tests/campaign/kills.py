@@ -1,4 +1,4 @@
-"""T-02, T-02s, T-03, T-04, T-05, T-08, T-09: whole installations under fire.
+"""T-02, T-02s, T-03, T-04, T-05, T-08, T-09, T-13: whole installations under fire.
 
 Real Celery workers (`tests.campaign.victim`), real Redis and PostgreSQL or SQLite alone, sandbox outlets in processes
 of their own. Items are planned all the time with the command line, while workers are killed, frozen, cut off or
@@ -45,6 +45,7 @@ from tests.campaign.checker import Copy, Finding, History, Promise, check, count
 from tests.campaign.points import Act, Order, acted, give
 from tests.campaign.trial import Counts, Run, Trial
 from tests.contract.bench import server
+from tests.services.cluster import Cluster
 from tests.services.postgres import Postgres
 from tests.services.redis import Redis
 
@@ -78,6 +79,7 @@ class Rig:
     points: Path
     redis: Redis | None
     postgres: Postgres | None
+    cluster: Cluster | None
     wanted: Mapping[str, int]
     store: Store
     promises: list[Promise] = field(default_factory=list)
@@ -221,17 +223,21 @@ def rig(
     outlets: Mapping[str, str] = FEW,
     prepare: int = 2,
     release: int = 2,
+    *,
+    standby: bool = False,
 ) -> Iterator[Rig]:
     """An installation that runs, in `folder`: on PostgreSQL with Redis, or on SQLite with neither."""
     with ExitStack() as stack:
-        redis = postgres = None
+        redis = postgres = cluster = None
         mode: Any = EMBEDDED
         if database == "postgresql":
             postgres = stack.enter_context(Postgres())
             redis = Redis(folder / "redis")
             redis.start()
             stack.callback(_stopped, redis)
-            mode = Production(migrated(postgres), redis.fresh)
+            migrated(postgres)
+            cluster = stack.enter_context(Cluster(postgres)) if standby else None
+            mode = Production(cluster or postgres, redis.fresh)
         installed = Installation(folder / "home", SCALED, mode=mode)
         _add(installed, outlets)
         servers = sorted({sandbox_of(kind) for kind in outlets.values()})
@@ -247,7 +253,15 @@ def rig(
         )
         stack.callback(_ended, fleet)
         made = Rig(
-            installed, outlets, fleet, folder / "points", redis, postgres, wanted, Store(installed.database, "judge")
+            installed,
+            outlets,
+            fleet,
+            folder / "points",
+            redis,
+            postgres,
+            cluster,
+            wanted,
+            Store(installed.database, "judge"),
         )
         stack.callback(made.store.close)
         for name in {"mastodon", "wechat"} & {*servers}:
@@ -498,6 +512,23 @@ def database_dies(made: Rig, number: int, cuts: int = 4) -> Counts:
     return {"faults": faults, **_judged(made, made.promises[began:], f"case {number}")}
 
 
+def database_fails_over(made: Rig, number: int) -> Counts:
+    """PostgreSQL is gone at once, and its synchronous standby takes over, while releases are on their way."""
+    assert made.cluster is not None
+    chance = random.Random(number)
+    made.up()
+    began = len(made.promises)
+    made.publish(chance.uniform(1.0, 3.0))
+    made.publish(None)
+    time.sleep(chance.uniform(0.0, 3.0))
+    made.cluster.fail_over()
+    eventually(lambda: _answers(made))
+    made.publish(None)
+    counted = _judged(made, made.promises[began:], f"case {number}")
+    made.cluster.stand_by()
+    return {"promotions": 1, **counted}
+
+
 def _answers(made: Rig) -> bool:
     try:
         return bool(made.living("release"))
@@ -595,6 +626,32 @@ def _sends(made: Rig, promise: Promise) -> dict[str, int]:
     return {outlet: sum((one["item"], one["outlet"]) == (item, outlet) for one in begun) for outlet in made.outlets}
 
 
+# T-13
+
+
+def at_one_instant(made: Rig, number: int, items: int = 5) -> Counts:
+    """Nothing happens to anybody: how far apart the copies appear, and how late, by the outlets' records."""
+    began = len(made.promises)
+    ahead = 6.0 + 2 * items * made.installed.pace
+    asked = time.monotonic()
+    mine = [made.publish(ahead - (time.monotonic() - asked) + 0.7 * n) for n in range(items)]
+    counted = _judged(made, made.promises[began:], f"case {number}")
+    copies = made.copies()
+    apart, late = list[int](), list[int]()
+    for one in mine:
+        arrived = [copy.at for copy in copies if copy.title in one.titles]
+        apart.append(max(arrived) - min(arrived))
+        late.append(max(arrived) - (one.at or 0))
+    worst = max(*apart, *late)
+    assert worst <= made.patience(ON_TIME), f"case {number}: apart {apart}, late {late} µs"
+    return {
+        "at_one_instant": items,
+        "apart_ms": max(apart) // MILLISECOND,
+        "late_ms": max(late) // MILLISECOND,
+        **counted,
+    }
+
+
 # the trials
 
 
@@ -657,7 +714,8 @@ TRIALS = (
         without_a_broker,
         worst=("late_ms",),
     ),
-    _trial("T-05", "PostgreSQL stopped at once; a connection cut at COMMIT", "faults", 230, database_dies),
+    _trial("T-05", "PostgreSQL stopped at once; a connection cut at COMMIT", "faults", 200, database_dies),
+    _trial("T-05s", "PostgreSQL's synchronous standby takes over", "promotions", 30, database_fails_over, standby=True),
     _trial(
         "T-08",
         "workers frozen around a send, then let go on or killed",
@@ -677,5 +735,14 @@ TRIALS = (
         outlets=TWENTY,
         prepare=6,
         release=2,
+    ),
+    _trial(
+        "T-13",
+        "20 outlets at one instant",
+        "at_one_instant",
+        500,
+        at_one_instant,
+        outlets=TWENTY,
+        worst=("apart_ms", "late_ms"),
     ),
 )

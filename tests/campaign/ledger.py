@@ -34,10 +34,12 @@ class Tally:
     worst: dict[str, list[int]] = field(default_factory=dict)
     seconds: float = 0.0
     broken: list[Line] = field(default_factory=list)
+    commits: dict[str, int] = field(default_factory=dict)  # each with its number of cases, in their order
 
     def add(self, line: Line) -> None:
         self.cases += 1
         self.seconds += line.seconds
+        self.commits[line.commit] = self.commits.get(line.commit, 0) + 1
         if line.broken:
             self.broken.append(line)
         for name, many in line.counts.items():

@@ -107,7 +107,7 @@ def run_case(linked: Linked, case: int) -> Counts:
 def judged(installed: Installation, title: str, told: Mapping[str, Any]) -> Counter[str]:
     """What the outlets' own records say of a release, against what is told of it."""
     states = {one["outlet"]: one["state"] for one in told["deliveries"]}
-    counts: Counter[str] = Counter(deliveries=len(states))
+    counts: Counter[str] = Counter(deliveries=len(states), held=told["state"] == "held")
     copies, release_at = installed.copies(title), told["release_at"]
     for outlet, state in states.items():
         appeared = copies.get(outlet, [])

@@ -27,8 +27,11 @@ def _lines(tallies: Sequence[Tally]) -> Iterator[str]:
     yield HEAD
     yield f"{datetime.now(UTC).strftime('%Y-%m-%d %H:%M UTC')}, {cores()}; {versions()}"
     yield "\n## Figures\n"
-    rows = [(one.trial.name, one.trial.what, _counted(one), _zeros(one), _seeds(one), _hours(one)) for one in tallies]
-    yield from table(("trial", "what", "counted", "must be 0", "cases", "time"), rows)
+    rows = [
+        (one.trial.name, one.trial.what, _counted(one), _zeros(one), _seeds(one), _hours(one), _commits(one))
+        for one in tallies
+    ]
+    yield from table(("trial", "what", "counted", "must be 0", "cases", "time", "commits"), rows)
     yield from _rest(tallies)
     broken = [line for one in tallies for line in one.broken]
     yield f"\n## Broken promises: {len(broken)}\n"
@@ -57,6 +60,11 @@ def _seeds(one: Tally) -> str:
 
 def _hours(one: Tally) -> str:
     return f"{one.seconds / 60:.0f} min"
+
+
+def _commits(one: Tally) -> str:
+    """What was tried, oldest first: a trial goes on where it ended, also with a newer version."""
+    return ", ".join(one.commits)
 
 
 def _rest(tallies: Iterable[Tally]) -> Iterator[str]:

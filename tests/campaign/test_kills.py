@@ -1,4 +1,4 @@
-"""T-02 to T-09, quick form: a few cases of each, on one installation for each database."""
+"""T-02 to T-09 and T-13, quick form: a few cases of each, on one installation for each database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEVER = kills.TRIALS[0].zero
 
 @pytest.fixture(scope="module")
 def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with rig(tmp_path_factory.mktemp("production"), "postgresql") as made:
+    with rig(tmp_path_factory.mktemp("production"), "postgresql", standby=True) as made:
         yield made
 
 
@@ -64,3 +64,11 @@ def test_workers_stand_still_around_a_send(production: Rig) -> None:
 
 def test_rung_often(production: Rig) -> None:
     assert kept(kills.rung_often, production, 0)["rings"] >= 3
+
+
+def test_copies_appear_at_one_instant(production: Rig) -> None:
+    assert kept(partial(kills.at_one_instant, items=3), production, 0)["at_one_instant"] == 3
+
+
+def test_the_database_fails_over(production: Rig) -> None:
+    assert kept(kills.database_fails_over, production, 0)["promotions"] == 1

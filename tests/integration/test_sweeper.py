@@ -193,6 +193,20 @@ def test_whoever_was_rung_takes_what_it_would_have_left() -> None:
     assert rung.ring(row, 100 * SECOND + 1, ours=True) is Ring.FIRST
 
 
+def test_who_dies_of_the_dead_is_followed_at_once(lane: Callable[..., Lane], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process took the row, and died as well: it is no row that was rung a moment ago."""
+    monkeypatch.setattr("tasks.rung.REMEMBERED", 600 * SECOND)
+    chain = lane()
+    owned = [SimpleNamespace(id="d", owner="prepare-1", epoch=3, duty=None, state="preparing")]
+    monkeypatch.setattr(deliveries, "owned", lambda connection: owned)
+    monkeypatch.setattr(type(chain.ctx.lock), "is_dead", lambda self, owner: True)
+    chain.start()
+    eventually(lambda: chain.sent)
+    owned[0] = SimpleNamespace(id="d", owner="prepare-2", epoch=5, duty=None, state="preparing")
+    eventually(lambda: len(chain.sent) > 1)
+    assert [("reconcile", ["d"])] * 2 == chain.sent
+
+
 def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
     row, rung = ("d", "prepare", 1), Rung()
     assert rung.ring(row, 1_000 * SECOND, ours=True) is Ring.FIRST

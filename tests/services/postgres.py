@@ -3,6 +3,9 @@
     with Postgres() as server:
         url = server.database()              # empty
         url = server.database("template")    # a copy of another one of this server
+        with Standby(server) as standby:     # has every commit that a client was told of
+            server.stop("immediate")
+            standby.promote()
 
 Never skips: where PostgreSQL is missing, it fails and says what to install.
 """
@@ -58,13 +61,7 @@ class Postgres:
         self.data = self.folder / "data"
         if self._owner is not None:
             os.chown(self.folder, self._owner.pw_uid, self._owner.pw_gid)
-        (self.folder / "password").write_text(self._password or "unused")
-        (self.folder / "password").chmod(0o644)
-        self._run(
-            *("initdb", "--pgdata", self.data, "--username", self.user, "--encoding", "UTF8", "--locale", "C.UTF-8"),
-            *("--auth-local", "trust", "--auth-host", "scram-sha-256" if self._password else "trust"),
-            *("--pwfile", self.folder / "password", "--no-sync"),
-        )
+        self.create()
         self.port = _free_port()
         self.start()
         return self
@@ -72,6 +69,16 @@ class Postgres:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def create(self) -> None:
+        """Its data, before it is started."""
+        (self.folder / "password").write_text(self._password or "unused")
+        (self.folder / "password").chmod(0o644)
+        self.run(
+            *("initdb", "--pgdata", self.data, "--username", self.user, "--encoding", "UTF8", "--locale", "C.UTF-8"),
+            *("--auth-local", "trust", "--auth-host", "scram-sha-256" if self._password else "trust"),
+            *("--pwfile", self.folder / "password", "--no-sync"),
+        )
 
     @property
     def pid(self) -> int:
@@ -177,7 +184,8 @@ class Postgres:
         for pid in pids if number == signal.SIGSTOP else reversed(pids):
             os.kill(pid, number)
 
-    def _run(self, program: str, *arguments: object) -> None:
+    def run(self, program: str, *arguments: object) -> None:
+        """One of PostgreSQL's programs, to its end. Raises RuntimeError with what it said."""
         command = [str(self._programs / program), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, **self._as_owner())
         if done.returncode != 0:
@@ -189,6 +197,35 @@ class Postgres:
             {} if self._owner is None else {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []}
         )
         return {"cwd": self.folder, "env": environment, **drop}
+
+
+class Standby(Postgres):
+    """Of another server, which from now on tells no client of a commit that this one does not have."""
+
+    def __init__(self, primary: Postgres) -> None:
+        super().__init__()
+        self._primary = primary
+
+    def __enter__(self) -> Standby:
+        super().__enter__()
+        self._primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self._primary.execute("SELECT pg_reload_conf()")
+        nap = threading.Event()
+        for _ in range(round(PATIENCE / 0.05)):
+            if self._primary.execute("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"):
+                return self
+            nap.wait(0.05)
+        raise RuntimeError("the standby does not follow its primary")
+
+    def create(self) -> None:
+        self.run(
+            *("pg_basebackup", "--pgdata", self.data, "--write-recovery-conf", "--checkpoint", "fast", "--no-sync"),
+            *("--dbname", self._primary.url("postgres")),
+        )
+
+    def promote(self) -> None:
+        """It lets writers in, and waits for no standby of its own. Its primary must have stopped before."""
+        self.execute("SELECT pg_promote()")
 
 
 def _ordinary_user() -> pwd.struct_passwd:
