@@ -59,8 +59,10 @@ def test_what_kills_whoever_prepares_it_is_given_up(world: World) -> None:
             connection.execute(update(delivery).where(delivery.c.release == made).values(attempts=tries - 1))
         victim = world.mortal()
         outside.scripts.append(kills)
+        span = 1
         while not victim.store.gone:
-            world.run(1)
+            world.run(span)
+            span *= 2
         bury(world, victim)
     world.process()
     world.run(60)
