@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+from channels import brief
 from channels import mastodon_account as api
 from channels import mastodon_post as post
 from sync import compare
@@ -106,12 +107,10 @@ class MastodonChannel:
         return None
 
     def render(self, edition: Edition, place: Place) -> Rendition:
-        text, files = post.compose(edition, place.canonical), post.pictures(edition)
-        if post.length(text) > post.TEXT_LIMIT:
-            raise Unsupported("the title leaves no room for the canonical address")
+        text, files = post.compose(self._tools.pages, edition, place.canonical), post.pictures(edition)
         language = self._outlet.settings.get("language") or edition.text("language", "zh")
         fields = {"canonical": place.canonical or "", "visibility": self._visibility, "language": language}
-        return Rendition(edition.title, text, fields, files, post.shown(text, files))
+        return Rendition(edition.title, text, fields, files, brief.shown(text, files))
 
     def preview(self, rendition: Rendition) -> Mapping[str, bytes]:
         """The status's text, and its pictures in their order."""
@@ -191,7 +190,7 @@ class MastodonChannel:
             found = [status for status in found if not _of_another(status, _media(known))]
         else:
             # Only being prepared: an earlier edition at the same address is not this delivery.
-            ours = post.shown(rendition.content, ())
+            ours = brief.shown(rendition.content, ())
             found = [status for status in found if post.read(api.text(status, "content")) == ours]
         if not found:
             return known
@@ -206,7 +205,7 @@ class MastodonChannel:
         The ids of the pictures tell exactly, as they were uploaded for this edit. Without the preparation
         they are compared as a reader sees them, once the status was edited since `replaces`.
         """
-        ours = post.shown(rendition.content, ())
+        ours = brief.shown(rendition.content, ())
         if post.read(api.text(status, "content")) != ours:
             return False
         if known is not None:

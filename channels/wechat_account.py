@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
+from channels.picture import Picture, Unusable
 from channels.wechat_api import GONE, NO_SUCH_ARTICLE, NO_SUCH_JOB, Step, WechatApi, errcode
 from channels.wechat_article import as_seen, is_marked
-from channels.wechat_picture import Picture, Unusable, for_body, for_cover, plain_cover
+from channels.wechat_picture import for_body, for_cover, plain_cover
 from sync.clock import SECOND
 from sync.compare import differences, recognise
 from sync.contract import Misbehaved, Rejected, Tools, TryLater

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from channels.picture import READABLE, moves
 from channels.wechat_article import ASSET, pictures, written
-from channels.wechat_picture import BODY_LIMIT, BODY_TYPES, READABLE, moves
+from channels.wechat_picture import BODY_LIMIT, BODY_TYPES
 from sync.contract import Pages, Setting
 from sync.model import AssetRole, Edition, Problem
 

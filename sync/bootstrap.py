@@ -34,6 +34,7 @@ from sync.vault import Vault, create_key
 
 # Which sandbox server plays an outlet of this kind: what is not named has one of its own name.
 SANDBOXES = {"website": "pages", "gazette": "pages"}
+TEMPLATES = "templates"  # in the home: an installation's own, in place of those of the same name
 
 
 def kind(name: str) -> type[Channel]:
@@ -132,7 +133,7 @@ def context(settings: Settings, lane: str, *, person: str | None = None, clock: 
 
 def _channels(settings: Settings, assets: AssetStore, clock: Clock) -> Callable[[Record], Channel]:
     vault = Vault.at(settings.secret_key_path)
-    pages = Templates()
+    pages = Templates(own=settings.home / TEMPLATES)
 
     making = threading.Lock()  # else as many threads as ask at first would each read the certificates
 
@@ -178,7 +179,7 @@ def previewing(settings: Settings, clock: Clock) -> Callable[[Record, Callable[[
 
     The files come from the second argument, by digest.
     """
-    pages = Templates()
+    pages = Templates(own=settings.home / TEMPLATES)
 
     def channel(row: Record, blob: Callable[[str], bytes]) -> Channel:
         made = kind(row.kind)

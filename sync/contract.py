@@ -17,6 +17,7 @@ Any other exception is a bug; once a byte has left it is treated as Ambiguous.
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -91,6 +92,21 @@ class Setting:
     default: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What an outlet grants one account: at most `calls` in any `seconds`.
+
+    `name`: for people. `china_day`: the count begins anew at midnight in China, whatever `seconds` says.
+    `reserve`: of these calls, how many only a release may use, so that looking and reading never starves it.
+    """
+
+    name: str
+    calls: int
+    seconds: int
+    china_day: bool = False
+    reserve: int = 0
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """What a kind of outlet can do. Everything optional defaults to "cannot".
@@ -99,6 +115,7 @@ class Capabilities:
     an absence seen earlier proves nothing. `fresh_for`: seconds a prepared artefact stays usable,
     None for ever. `address`: the public address is known at plan, so it may be canonical.
     `polls`: seconds after acceptance at which a queued job may be asked about; the last repeats.
+    `budgets`: every call of such an outlet counts against each of them, across all processes.
     """
 
     reveal: Reveal
@@ -111,6 +128,7 @@ class Capabilities:
     withdraw: bool = False
     polls: tuple[float, ...] = ()
     limits: Mapping[str, int] = field(default_factory=dict)
+    budgets: tuple[Budget, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -240,14 +258,52 @@ class Pages(Protocol):
     def render(self, template: str, **values: object) -> str: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """What a renewal gained: `value` is never empty; `expires_at` in µs UTC, None when the outlet does not say."""
+
+    value: str
+    expires_at: int | None = None
+
+
+class Tokens(Protocol):
+    """What an outlet gave in exchange for its credentials: kept sealed, shared by all processes."""
+
+    def get(self, name: str, renew: Callable[[str], Fresh], *, refused: str = "") -> str:
+        """The token that is kept, unless it is missing, about to expire, or the one that was `refused`.
+
+        Then one caller at a time, over all processes, runs `renew` (given the value that was kept, or "");
+        the others wait for what it gains. `renew` may raise an OutletError: then what was kept stays kept,
+        and nothing ever overwrites it with nothing. Raises what `renew` raises, and TryLater when another
+        process has been renewing for too long.
+        """
+        ...
+
+
+class LocalTokens(Tokens):
+    """For one object's life, in one process: what channels get where nothing is kept."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[str, str] = {}
+
+    def get(self, name: str, renew: Callable[[str], Fresh], *, refused: str = "") -> str:
+        with self._lock:
+            kept = self._kept.get(name, "")
+            if not kept or kept == refused:
+                kept = self._kept[name] = renew(kept).value
+            return kept
+
+
 @dataclass(frozen=True)
 class Tools:
-    """All a channel may reach: the egress, asset bytes by digest, templates, and the time (µs UTC)."""
+    """All a channel may reach: the egress, asset bytes by digest, templates, the time (µs UTC), and kept tokens."""
 
     http: Egress
     blob: Callable[[str], bytes]
     pages: Pages
     now: Callable[[], int]
+    tokens: Tokens = field(default_factory=LocalTokens)
 
 
 class Channel(Protocol):

@@ -55,9 +55,10 @@ class Templates(Pages):
     Safe to share between threads.
     """
 
-    def __init__(self, folder: Path = FOLDER) -> None:
+    def __init__(self, folder: Path = FOLDER, own: Path | None = None) -> None:
+        """`own`: an installation's own templates, which stand in for those of the same name."""
         self._environment = ImmutableSandboxedEnvironment(
-            loader=FileSystemLoader(folder),
+            loader=FileSystemLoader([folder] if own is None else [own, folder]),
             autoescape=lambda name: name is None or not name.endswith(TEXT_ENDINGS),
             undefined=StrictUndefined,
             auto_reload=False,

@@ -13,10 +13,12 @@ from channels import mastodon_post as post
 from channels.mastodon import MastodonChannel
 from sync.contract import Accepted, Ambiguous, Place, Prepared, Receipt, Rejected, Stale, TryLater, Unsupported
 from sync.model import Asset, AssetRole, Edition, Key, Outlet, Rendition, Sighting, Token, sha256
+from sync.render import Templates
 from tests.contract.bench import CLOCK, server, window
 from tests.contract.bench_mastodon import EDITION, OTHER_PICTURE, PICTURE, MastodonBench, bench
 
 CANONICAL = "https://county.example/2026/11/12.html"
+PAGES = Templates()
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def edition(title: str = "标题", body: str = "<p></p>", **metadata: str | tupl
 
 def test_a_short_item_goes_whole() -> None:
     """Title, summary, address, tags, each a paragraph."""
-    text = post.compose(edition("停水通知", summary="今晚停水。", topics=("供水", "便民")), CANONICAL)
+    text = post.compose(PAGES, edition("停水通知", summary="今晚停水。", topics=("供水", "便民")), CANONICAL)
     assert f"停水通知\n\n今晚停水。\n\n{CANONICAL}\n\n#供水 #便民" == text
 
 
@@ -43,7 +45,7 @@ def test_a_long_summary_ends_with_a_whole_sentence() -> None:
     """As much as fits in 500 with the address counted as 23; numbers and addresses inside are no ends."""
     first = "面积 3.5 平方公里，见 https://a.example/?x=1.2 一文。"
     sentence = "甲" * 99 + "。"
-    text = post.compose(edition("标题", summary=first + sentence * 9), CANONICAL)
+    text = post.compose(PAGES, edition("标题", summary=first + sentence * 9), CANONICAL)
     assert f"标题\n\n{first}{sentence * 4}\n\n{CANONICAL}" == text
     assert post.length(text) <= post.TEXT_LIMIT
 
@@ -51,20 +53,22 @@ def test_a_long_summary_ends_with_a_whole_sentence() -> None:
 @pytest.mark.parametrize("summary", ["甲" * 600, "word " * 150 + "."])
 def test_a_sentence_that_does_not_fit_is_left_out_whole(summary: str) -> None:
     """Better no lead than half a one."""
-    assert f"标题\n\n{CANONICAL}" == post.compose(edition("标题", summary=summary), CANONICAL)
+    assert f"标题\n\n{CANONICAL}" == post.compose(PAGES, edition("标题", summary=summary), CANONICAL)
 
 
 def test_without_a_summary_the_body_speaks() -> None:
     """Its paragraphs as lines; tables are left to the canonical page."""
     body = "<h2>一、时间</h2><p>今晚八时。</p><table><tr><td>12</td></tr></table><p>特此通知</p>"
-    assert f"标题\n\n一、时间\n今晚八时。\n特此通知\n\n{CANONICAL}" == post.compose(edition("标题", body), CANONICAL)
+    assert f"标题\n\n一、时间\n今晚八时。\n特此通知\n\n{CANONICAL}" == post.compose(
+        PAGES, edition("标题", body), CANONICAL
+    )
 
 
 def test_tags_only_where_they_fit_and_hold() -> None:
     """No spaces, no marks, not all digits, at most three; none when there is no room."""
     topics = ("两 词", "2026", "a-b", "交通", "超过十二个字的主题分类名称不作标签", "供水", "便民", "教育")
-    assert post.compose(edition(topics=topics), CANONICAL).endswith("#交通 #供水 #便民")
-    assert post.compose(edition("题" * 475, topics=topics), CANONICAL).endswith(CANONICAL)
+    assert post.compose(PAGES, edition(topics=topics), CANONICAL).endswith("#交通 #供水 #便民")
+    assert post.compose(PAGES, edition("题" * 475, topics=topics), CANONICAL).endswith(CANONICAL)
 
 
 def test_a_title_is_never_cut(mastodon: MastodonBench) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 import pytest
 from PIL import Image
 
+from channels.picture import Unusable, moves
 from channels.wechat_api import CODES, DEAD_TOKEN, Step, encoded, failure, next_china_midnight
 from channels.wechat_article import as_seen, pictures, read_page, with_addresses, written
-from channels.wechat_picture import BODY_LIMIT, COVER_SIZE, Unusable, for_body, for_cover, moves, plain_cover
+from channels.wechat_picture import BODY_LIMIT, COVER_SIZE, for_body, for_cover, plain_cover
 from channels.wechat_rules import CONTENT_LIMIT, DIGEST_LIMIT, cut_digest, problems
 from sync.clock import SECOND
 from sync.compare import recognise
