@@ -102,10 +102,18 @@ def ownership(settings: Settings, lane: str) -> Ownership:
     return SessionLock(settings.database_url, lane)
 
 
-def context(settings: Settings, lane: str, *, person: str | None = None, clock: Clock | None = None) -> Context:
+def context(
+    settings: Settings,
+    lane: str,
+    *,
+    person: str | None = None,
+    clock: Clock | None = None,
+    examining: bool = False,
+) -> Context:
     """One process's context. `lane` is the process's role; `person` acts in a command instead of a worker.
 
-    Raises BadInput when the home is missing or the database is not at this version's schema.
+    Raises BadInput when the home is missing, the database is not at this version's schema, or the key cannot be
+    read. `examining`: without the key, too; live outlets then have no channel.
     """
     if not settings.home.is_dir():
         mend = "`tongfa setup`, `outlet add`, `up` or `demo` makes one; TONGFA_HOME names another folder"
@@ -124,15 +132,17 @@ def context(settings: Settings, lane: str, *, person: str | None = None, clock: 
         settings=settings,
         clock=clock,
         kind=kind,
-        channel=_channels(settings, assets, clock),
+        channel=_channels(settings, assets, clock, examining=examining),
         ring=bell.silent if settings.broker_url is None else bell.bell_at(settings.broker_url).ring,
         lock=lock,
         actor=person or f"{lock.name}:{os.getpid()}",
     )
 
 
-def _channels(settings: Settings, assets: AssetStore, clock: Clock) -> Callable[[Record], Channel]:
-    vault = Vault.at(settings.secret_key_path)
+def _channels(settings: Settings, assets: AssetStore, clock: Clock, *, examining: bool) -> Callable[[Record], Channel]:
+    vault = cache(lambda: Vault.at(settings.secret_key_path))
+    if not examining:
+        vault()  # told at once, not at the first outlet
     pages = Templates(own=settings.home / TEMPLATES)
 
     making = threading.Lock()  # else as many threads as ask at first would each read the certificates
@@ -160,7 +170,7 @@ def _channels(settings: Settings, assets: AssetStore, clock: Clock) -> Callable[
         )
         if row.live:
             try:
-                opened = {name: vault.open(row.name, name, sealed) for name, sealed in row.secrets.items()}
+                opened = {name: vault().open(row.name, name, sealed) for name, sealed in row.secrets.items()}
             except BadInput as error:
                 raise Unauthorised(str(error)) from error
             outlet = Outlet(row.name, row.unit, row.kind, row.settings, opened, row.required, True, row.private_network)

@@ -62,9 +62,11 @@ def settings() -> Settings:
     return read_settings()
 
 
-def wired(role: str = "command", as_: str | None = None) -> Context:
-    """This command's context; entries name the person who ran it, or the one they named with --as. Raises BadInput."""
-    made = context(settings(), role, person=acting_person())
+def wired(role: str = "command", as_: str | None = None, *, examining: bool = False) -> Context:
+    """This command's context; entries name the person who ran it, or the one they named with --as. Raises BadInput.
+
+    `examining`: also where the key cannot be read."""
+    made = context(settings(), role, person=acting_person(), examining=examining)
     if as_ is None:
         return made
     user = acting_person().removeprefix("cli:")

@@ -216,13 +216,15 @@ def _until_told(supervisor: Supervisor) -> None:
 
 def doctor(json: Json = False) -> None:
     """Examine the installation; each finding comes with its mend. Exit code 7 when something is bad."""
-    found = findings(wired())
+    read = settings()
+    found = findings(read, lambda: wired(examining=True))
     if json:
-        document({"findings": [one.shown() for one in found]})
+        document({"findings": [one.shown(read.lang) for one in found]})
     else:
         for one in found:
-            say(f"{MARKS[one.level]} {one.check}: {one.message}")
+            shown = one.shown(read.lang)
+            say(f"{MARKS[one.level]} {one.named(read.lang)}: {shown['message']}")
             if one.mend:
-                say(f"    → {one.mend}")
+                say(f"    → {shown['mend']}")
     if any(one.level == "bad" for one in found):
         raise SystemExit(FINDINGS)

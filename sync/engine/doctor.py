@@ -1,181 +1,160 @@
-"""Examines an installation without changing it."""
+"""Examines an installation without changing it: first what it stands on (`footing`), then what it does."""
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 
-from sync import confine
-from sync.bell import reachable
 from sync.clock import MILLISECOND, SECOND
-from sync.contract import OutletError
+from sync.contract import Ambiguous, OutletError, TryLater
+from sync.engine import footing
 from sync.engine.context import Context
 from sync.engine.evidence import clock_offset, differ, kernel_clock
+from sync.engine.finding import Finding, Said, guarded
 from sync.engine.identity import mismatch
 from sync.engine.report import next_of_delivery, next_of_release
 from sync.flow import D, R
+from sync.model import BadInput
+from sync.settings import Settings
 from sync.store import copies, deliveries, outlets, recovery, releases
+from sync.store.tables import Record
 
-FONTS = Path("/usr/share/fonts/opentype/noto/NotoSerifCJK-Regular.ttc")
-LEAST_FREE = 0.05
 OVERDUE = 60 * SECOND  # µs
+AGAIN = Said("改正后重新运行 `tongfa doctor`", "mend that, and run `tongfa doctor` again")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`level`: ok, note (worth knowing) or bad (something will fail)."""
+def findings(settings: Settings, wired: Callable[[], Context]) -> list[Finding]:
+    """Every check, also those that passed; what cannot be looked at is a finding of its own.
 
-    check: str
-    level: str
-    message: str
-    mend: str = ""
-
-    def shown(self) -> dict[str, str]:
-        return {"check": self.check, "level": self.level, "message": self.message, "mend": self.mend}
+    `wired` makes this process's context; it is asked for once home and database are in order."""
+    found = footing.findings(settings)
+    if any(one.level == "bad" and one.check in footing.NEEDED for one in found):
+        return found
+    return [*found, *guarded("installation", lambda: _of(wired()), AGAIN)]
 
 
-def findings(ctx: Context) -> list[Finding]:
-    """Every check, also those that passed."""
-    return [
-        _database(ctx),
-        _identity(ctx),
-        _recovery(ctx),
-        *(_worker(ctx, lane) for lane in ("prepare", "release")),
-        _broker(ctx),
-        _waiting(ctx),
-        _clock(ctx),
-        _fonts(),
-        _walls(),
-        _key(ctx),
-        _disk(ctx),
-        *_outlets(ctx),
-        *_open(ctx),
-        *_public(ctx),
-    ]
+def _of(ctx: Context) -> list[Finding]:
+    return [one for name, look in CHECKS for one in guarded(name, partial(look, ctx), AGAIN)]
 
 
-def _database(ctx: Context) -> Finding:
-    said = ctx.store.examine()
-    if said == "ok":
-        return Finding("database", "ok", f"{ctx.store.shown} at {ctx.store.schema()}")
-    return Finding("database", "bad", f"{ctx.store.shown}: {said}", "mend its settings, or restore it from a backup")
-
-
-def _identity(ctx: Context) -> Finding:
+def _identity(ctx: Context) -> list[Finding]:
     with ctx.store.read() as connection:
         known, why = outlets.identity(connection), mismatch(ctx.settings, connection)
     if why is None:
-        return Finding("installation", "ok", known)
-    mend = "if the other one no longer runs, `tongfa adopt`; until then live outlets are only read"
-    return Finding("installation", "bad", why, mend)
+        return [Finding("installation", "ok", known)]
+    mend = Said(
+        "若另一个已不再运行，执行 `tongfa adopt`；在此之前正式发布端只读不写",
+        "if the other one no longer runs, `tongfa adopt`; until then live outlets are only read",
+    )
+    return [Finding("installation", "bad", why, mend)]
 
 
-def _recovery(ctx: Context) -> Finding:
+def _recovery(ctx: Context) -> list[Finding]:
     with ctx.store.read() as connection:
         row = recovery.current(connection)
         if row is None:
-            return Finding("reconciled", "ok", "nothing waits to be looked up")
-        total, found = recovery.count(connection, row.id)
+            return [Finding("reconciled", "ok", Said("没有待查核的内容", "nothing waits to be looked up"))]
+        total, known = recovery.count(connection, row.id)
         waiting = {one.outlet: one.why for one in recovery.looks(connection, row.id, open_only=True)}
-    told = "; ".join(f"{outlet}: {why or 'not asked yet'}" for outlet, why in waiting.items())
-    message = f"{row.why}: nothing is sent, {found} of {total} looked up; waiting for {told or 'a prepare worker'}"
-    mend = "`tongfa restore --status`; an outlet that will never answer: `tongfa restore --unreachable NAME`"
-    return Finding("reconciled", "bad", message, mend)
+    there = "; ".join(f"{outlet}: {why or '—'}" for outlet, why in waiting.items())
+    message = Said(
+        f"{row.why}：暂不发送，已查核 {known}/{total}；等待 {there or '预置工作进程'}",
+        f"{row.why}: nothing is sent, {known} of {total} looked up; waiting for {there or 'a prepare worker'}",
+    )
+    mend = Said(
+        "`tongfa restore --status`；永不应答的发布端：`tongfa restore --unreachable NAME`",
+        "`tongfa restore --status`; an outlet that will never answer: `tongfa restore --unreachable NAME`",
+    )
+    return [Finding("reconciled", "bad", message, mend)]
 
 
-def _worker(ctx: Context, lane: str) -> Finding:
-    living = ctx.lock.living(lane)
-    if living:
-        return Finding(f"{lane} worker", "ok", ", ".join(f"pid {one.pid} on {one.host}" for one in living))
-    return Finding(f"{lane} worker", "bad", "none is running", f"`tongfa up`, or `tongfa worker --lane {lane}`")
+def _workers(ctx: Context) -> list[Finding]:
+    found = []
+    for lane in ("prepare", "release"):
+        if living := ctx.lock.living(lane):
+            who = ", ".join(f"pid {one.pid} @ {one.host}" for one in living)
+            found.append(Finding(f"{lane} worker", "ok", who))
+        else:
+            mend = Said(
+                f"`tongfa up`，或 `tongfa worker --lane {lane}`", f"`tongfa up`, or `tongfa worker --lane {lane}`"
+            )
+            found.append(Finding(f"{lane} worker", "bad", Said("没有在运行", "none is running"), mend))
+    return found
 
 
-def _broker(ctx: Context) -> Finding:
-    url = ctx.settings.broker_url
-    if url is None:
-        return Finding("broker", "ok", "none is configured: the workers look by themselves")
-    failed = reachable(url)  # names no address: it may hold a password
-    if failed is None:
-        return Finding("broker", "ok", "it takes messages")
-    mend = "start it, or mend TONGFA_BROKER_URL; until then workers look by themselves, and nothing is late by more"
-    return Finding("broker", "bad", f"it cannot be reached ({failed})", mend)
-
-
-def _waiting(ctx: Context) -> Finding:
+def _waiting(ctx: Context) -> list[Finding]:
     """Work that fell due and that nobody began: the workers are too few, stuck, or without a way to the outlets."""
     duties = ("prepare", "release", "verify", "reconcile", "discard", "withdraw")
     with ctx.store.read() as connection:
         now = ctx.store.now(connection)
         late = [row for row in deliveries.due(connection, now, duties) if now - row.due_at > OVERDUE]
     if not late:
-        return Finding("due work", "ok", "nothing waits longer than it should")
+        return [Finding("due work", "ok", Said("没有逾时的工作", "nothing waits longer than it should"))]
     waits = (now - late[0].due_at) // SECOND
-    mend = "start more workers of that lane; their logs say what they do (`log/` in the home)"
-    return Finding("due work", "bad", f"{len(late)} deliveries wait to be worked on, the oldest for {waits} s", mend)
+    message = Said(
+        f"{len(late)} 个投递待处理，最久的已等 {waits} 秒",
+        f"{len(late)} deliveries wait to be worked on, the oldest for {waits} s",
+    )
+    mend = Said(
+        "增加该类工作进程；其日志（数据目录的 `log/`）写明它们在做什么",
+        "start more workers of that lane; their logs say what they do (`log/` in the home)",
+    )
+    return [Finding("due work", "bad", message, mend)]
 
 
-def _clock(ctx: Context) -> Finding:
+def _clock(ctx: Context) -> list[Finding]:
     with ctx.store.read() as connection:
         offset, error = clock_offset(ctx, connection)
+        held = [row.name for row in outlets.every(connection) if row.live and not row.private_network]
     if differ(ctx, offset, error):
-        told = f"host and database clock differ by {abs(offset) // MILLISECOND} ms: nothing is committed"
-        return Finding("clock", "bad", told, "start a time service on both hosts")
+        by = abs(offset) // MILLISECOND
+        message = Said(
+            f"主机与数据库的时钟相差 {by} 毫秒：一切提交都被停止",
+            f"host and database clock differ by {by} ms: nothing is committed",
+        )
+        mend = Said("在两台主机上启动时间同步服务", "start a time service on both hosts")
+        return [Finding("clock", "bad", message, mend)]
     said = kernel_clock()
     if said == "synchronised":
-        return Finding("clock", "ok", "the kernel says it is synchronised")
-    mend = "start a time service; live releases are refused otherwise (TONGFA_CLOCK_UNSYNCHRONISED)"
-    return Finding("clock", "note", f"the kernel's clock is {said}", mend)
-
-
-def _walls() -> Finding:
-    """What keeps the readers of strangers' files off the network and other files."""
-    try:
-        found = confine.walls()
-    except confine.Failed as failed:
-        return Finding("confinement", "bad", f"no file can be read: {failed}", failed.refusal("").mend)
-    message = f"network: {found.network} · files: {found.files} · calls: {found.calls}"
-    if "none" in (found.network, found.files):
-        mend = "a kernel with Landlock and network namespaces, as current distributions have it, confines them wholly"
-        return Finding("confinement", "note", message, mend)
-    return Finding("confinement", "ok", message)
-
-
-def _fonts() -> Finding:
-    if FONTS.exists():
-        return Finding("fonts", "ok", "Noto Serif CJK is installed")
-    return Finding("fonts", "bad", "no Chinese font for the gazette", "install Debian's fonts-noto-cjk")
-
-
-def _key(ctx: Context) -> Finding:
-    path = ctx.settings.secret_key_path
-    if path.is_relative_to(ctx.settings.home):
-        mend = "keep the key elsewhere with TONGFA_SECRET_KEY_FILE"
-        return Finding("key", "note", "the key lies in the home: a backup of the home holds secrets and key", mend)
-    return Finding("key", "ok", str(path))
-
-
-def _disk(ctx: Context) -> Finding:
-    usage = shutil.disk_usage(ctx.settings.home)
-    told = f"{usage.free // 2**20} MiB free"
-    if usage.free < usage.total * LEAST_FREE:
-        return Finding("disk", "bad", told, "free some space: below 5 % nothing is safe")
-    return Finding("disk", "ok", told)
+        return [Finding("clock", "ok", Said("内核称其已同步", "the kernel says it is synchronised"))]
+    mend = Said(
+        "启动时间同步服务；否则拒绝正式发布（TONGFA_CLOCK_UNSYNCHRONISED）",
+        "start a time service; live releases are refused otherwise (TONGFA_CLOCK_UNSYNCHRONISED)",
+    )
+    if said == "unsynchronised" and held and ctx.settings.clock_unsynchronised == "refuse":
+        message = Said(
+            f"内核时钟未同步：发往 {'、'.join(held)} 的发布都会停住",
+            f"the kernel's clock is unsynchronised: no release to {', '.join(held)} will go out",
+        )
+        return [Finding("clock", "bad", message, mend)]
+    return [Finding("clock", "note", Said(f"内核时钟状态：{said}", f"the kernel's clock is {said}"), mend)]
 
 
 def _outlets(ctx: Context) -> list[Finding]:
     with ctx.store.read() as connection:
         rows = outlets.every(connection)
-    found = []
-    for row in rows:
-        name = f"outlet {row.name}" + ("" if row.live else " (sandbox)")
-        try:
-            ctx.channel(row).login()
-        except OutletError as error:
-            found.append(Finding(name, "bad", str(error), f"`tongfa outlet set {row.name} …`, then `outlet check`"))
-        else:
-            found.append(Finding(name, "ok", "credentials and rights are good"))
-    return found
+    return [_outlet(ctx, row) for row in rows]
+
+
+def _outlet(ctx: Context, row: Record) -> Finding:
+    name = f"outlet {row.name}" + ("" if row.live else " (sandbox)")
+    mend = Said(
+        f"`tongfa outlet set {row.name} …`，然后 `tongfa outlet check {row.name}`",
+        f"`tongfa outlet set {row.name} …`, then `tongfa outlet check {row.name}`",
+    )
+    try:
+        ctx.channel(row).login()
+    except BadInput as error:  # its settings, stored by an older version or changed under it, make no channel
+        return Finding(name, "bad", f"{error.where}: {error.message}", mend)
+    except (TryLater, Ambiguous) as error:
+        started = Said(
+            "`tongfa up` 启动沙箱；在其他主机上运行的由 TONGFA_SANDBOX_URLS 指明",
+            "`tongfa up` starts the sandboxes; TONGFA_SANDBOX_URLS names those of other hosts",
+        )
+        return Finding(name, "bad", str(error), mend if row.live else started)
+    except OutletError as error:
+        return Finding(name, "bad", str(error), mend)
+    return Finding(name, "ok", Said("凭据与权限有效", "credentials and rights are good"))
 
 
 def _open(ctx: Context) -> list[Finding]:
@@ -186,15 +165,41 @@ def _open(ctx: Context) -> list[Finding]:
             for row in deliveries.page(connection, state=state):
                 joined = releases.get(connection, row.release)
                 mend = "; then ".join(filter(None, (next_of_delivery(joined, row), next_of_release(joined))))
-                found.append(Finding(f"delivery {row.id}", "bad", f"{row.outlet} is {row.state}", mend))
+                what = Said(STATES[state].format(row.outlet), f"{row.outlet} is {row.state}")
+                found.append(Finding(f"delivery {row.id}", "bad", what, mend))
         for held in releases.in_state(connection, R.HELD):
-            found.append(Finding(f"release {held.id}", "bad", f"held: {held.why}", next_of_release(held) or ""))
+            what = Said(f"已暂停：{held.why}", f"held: {held.why}")
+            found.append(Finding(f"release {held.id}", "bad", what, next_of_release(held) or ""))
         return found
+
+
+STATES = {D.UNRESOLVED: "{} 待人工判断", D.FAILED: "{} 失败"}
 
 
 def _public(ctx: Context) -> list[Finding]:
     """Copies that the public does not see as approved."""
     with ctx.store.read() as connection:
         wrong = copies.in_states(connection, (copies.ALTERED, copies.MISSING))
-    mend = "look at it, then `tongfa correct` or `tongfa withdraw` the item; nothing is overwritten by itself"
-    return [Finding(f"copy {one.id}", "bad", f"{one.url or one.outlet} is {one.state}", mend) for one in wrong]
+    mend = Said(
+        "查看后对该稿件执行 `tongfa correct` 或 `tongfa withdraw`；系统不会自行覆盖",
+        "look at it, then `tongfa correct` or `tongfa withdraw` the item; nothing is overwritten by itself",
+    )
+    what = {copies.ALTERED: "被改动", copies.MISSING: "不见了"}
+    return [
+        Finding(f"copy {one.id}", "bad", Said(f"{at} {what[one.state]}", f"{at} is {one.state}"), mend)
+        for one in wrong
+        for at in (one.url or one.outlet,)
+    ]
+
+
+# In the order in which they are told; each says by itself what it finds.
+CHECKS: tuple[tuple[str, Callable[[Context], list[Finding]]], ...] = (
+    ("installation", _identity),
+    ("reconciled", _recovery),
+    ("workers", _workers),
+    ("due work", _waiting),
+    ("clock", _clock),
+    ("outlets", _outlets),
+    ("deliveries", _open),
+    ("copies", _public),
+)

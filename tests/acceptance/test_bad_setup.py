@@ -19,7 +19,7 @@ from tests.acceptance.commands import Door, assert_refusal, refused, snapshot
 from tests.acceptance.installation import Installation, write_item
 from tests.acceptance.mode import TONGFA
 
-READS = ("item list", "release list", "delivery list", "log list", "outlet list", "outlet check site", "doctor")
+READS = ("item list", "release list", "delivery list", "log list", "outlet list", "outlet check site")
 WRITES = ("item add item.md", "publish item.md --outlets site", "release hold 0123", "worker --lane prepare")
 
 

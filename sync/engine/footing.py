@@ -1,0 +1,188 @@
+"""What an installation stands on, examined with nothing but its settings: each is told although all else fails."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from sync import confine
+from sync.bell import reachable
+from sync.engine.finding import Finding, Said, guarded
+from sync.model import BadInput
+from sync.settings import Settings
+from sync.store import outlets
+from sync.store.session import MIGRATE, Store
+from sync.store.tables import SCHEMA
+from sync.vault import Vault
+
+FONTS = Path("/usr/share/fonts/opentype/noto/NotoSerifCJK-Regular.ttc")
+LEAST_FREE = 0.05
+NEEDED = frozenset({"home", "database", "migrations"})  # without these there is nothing else to examine
+RESTORE = Said("改正其设置，或由备份恢复", "mend its settings, or restore it from a backup")
+READABLE = Said("将该文件或目录的权限给予此用户", "give this user the file or folder")
+SET_UP = Said(
+    "用 `tongfa setup` 建立，或将 TONGFA_HOME 设为已有的安装目录",
+    "`tongfa setup` makes one; or set TONGFA_HOME to the folder of one",
+)
+
+
+def findings(settings: Settings) -> list[Finding]:
+    """Every check, also those that passed. Raises nothing that was foreseen: that is a finding, too."""
+    found = [one for name, look, mend in CHECKS for one in guarded(name, partial(look, settings), mend)]
+    if any(one.level == "bad" and one.check in NEEDED for one in found):
+        return found
+    return [*found, *guarded("key", partial(_secrets, settings), RESTORE)]
+
+
+def _home(settings: Settings) -> list[Finding]:
+    if settings.home.is_dir():
+        return [Finding("home", "ok", str(settings.home))]
+    message = Said(f"{settings.home} 处没有安装", f"there is no installation at {settings.home}")
+    return [Finding("home", "bad", message, SET_UP)]
+
+
+def _database(settings: Settings) -> list[Finding]:
+    with _opened(settings) as store:
+        if not store.database.exists():
+            return [Finding("database", "bad", Said(f"{store.shown} 不存在", f"there is no {store.shown}"), SET_UP)]
+        said = store.examine()
+        if said == "ok":
+            return [Finding("database", "ok", store.shown)]
+        return [Finding("database", "bad", f"{store.shown}: {said}", RESTORE)]
+
+
+def _migrations(settings: Settings) -> list[Finding]:
+    with _opened(settings) as store:
+        if not store.database.exists():
+            return []  # told already
+        found = store.schema()
+        try:
+            store.check_schema()
+        except BadInput as error:
+            zh = "数据库从未初始化" if found is None else f"数据库版本为 {found}，本程序需要 {SCHEMA}"
+            update = Said("运行 `tongfa setup`，使数据库升至本版本", MIGRATE)
+            newer = Said("运行建立此数据库的 `tongfa` 版本，或更新的版本", error.mend)
+            mend = newer if found is not None and found > SCHEMA else update
+            return [Finding("migrations", "bad", Said(zh, error.message), mend)]
+        if found == SCHEMA:
+            return [Finding("migrations", "ok", str(found))]
+        message = Said(
+            f"数据库版本 {found} 新于本程序（{SCHEMA}），可以同用",
+            f"the database is at {found}, newer than this program ({SCHEMA}), and admits it",
+        )
+        return [Finding("migrations", "note", message, Said("将本程序一并更新", "update this program, too"))]
+
+
+def _key(settings: Settings) -> list[Finding]:
+    path = settings.secret_key_path
+    Vault.at(path)  # BadInput: missing, damaged, or others may read it
+    if path.is_relative_to(settings.home):
+        message = Said(
+            "密钥在数据目录内：备份数据目录即同时带走密文与密钥",
+            "the key lies in the home: a backup of the home holds secrets and key",
+        )
+        mend = Said("用 TONGFA_SECRET_KEY_FILE 将密钥另放", "keep the key elsewhere with TONGFA_SECRET_KEY_FILE")
+        return [Finding("key", "note", message, mend)]
+    return [Finding("key", "ok", str(path))]
+
+
+def _secrets(settings: Settings) -> list[Finding]:
+    """Whether the key is the one that sealed what is stored: each secret is opened. Only their names are told."""
+    with _opened(settings) as store, store.read() as connection:
+        sealed = [(row.name, field, text) for row in outlets.every(connection) for field, text in row.secrets.items()]
+    vault, shut = Vault.at(settings.secret_key_path), []
+    for name, field, text in sealed:
+        try:
+            vault.open(name, field, text)
+        except BadInput:
+            shut.append(f"{name}.{field}")
+    if not shut:
+        return []
+    message = Said(
+        f"{len(sealed)} 个密文中有 {len(shut)} 个不能用此密钥打开：{'、'.join(shut)}",
+        f"{len(shut)} of {len(sealed)} secrets do not open with this key: {', '.join(shut)}",
+    )
+    mend = Said(
+        f"放回封存时所用的密钥文件（{settings.secret_key_path}），或用 `tongfa outlet set NAME --secret …` 重新给出",
+        f"put the key file back that sealed them ({settings.secret_key_path}), "
+        "or give them anew with `tongfa outlet set NAME --secret …`",
+    )
+    return [Finding("key", "bad", message, mend)]
+
+
+def _broker(settings: Settings) -> list[Finding]:
+    url = settings.broker_url
+    if url is None:
+        told = Said("未配置：工作进程自行查看", "none is configured: the workers look by themselves")
+        return [Finding("broker", "ok", told)]
+    failed = reachable(url)  # names no address: it may hold a password
+    if failed is None:
+        return [Finding("broker", "ok", Said("可收消息", "it takes messages"))]
+    mend = Said(
+        "启动它，或改正 TONGFA_BROKER_URL；在此之前工作进程自行查看，不会因此更迟",
+        "start it, or mend TONGFA_BROKER_URL; until then workers look by themselves, and nothing is late by more",
+    )
+    return [Finding("broker", "bad", Said(f"无法连接（{failed}）", f"it cannot be reached ({failed})"), mend)]
+
+
+def _disk(settings: Settings) -> list[Finding]:
+    if not settings.home.is_dir():
+        return []  # told already
+    usage = shutil.disk_usage(settings.home)
+    free = Said(f"剩余 {usage.free // 2**20} MiB", f"{usage.free // 2**20} MiB free")
+    if usage.free < usage.total * LEAST_FREE:
+        mend = Said("腾出空间：低于 5 % 时一切都不安全", "free some space: below 5 % nothing is safe")
+        return [Finding("disk", "bad", free, mend)]
+    return [Finding("disk", "ok", free)]
+
+
+def _fonts(settings: Settings) -> list[Finding]:
+    if FONTS.exists():
+        return [Finding("fonts", "ok", Said("已安装 Noto Serif CJK", "Noto Serif CJK is installed"))]
+    mend = Said("安装 Debian 的 fonts-noto-cjk", "install Debian's fonts-noto-cjk")
+    return [Finding("fonts", "bad", Said("公报缺少中文字体", "no Chinese font for the gazette"), mend)]
+
+
+def _walls(settings: Settings) -> list[Finding]:
+    """What keeps the readers of strangers' files off the network and other files."""
+    try:
+        found = confine.walls()
+    except confine.Failed as failed:
+        message = Said(f"无法读取任何文件：{failed}", f"no file can be read: {failed}")
+        return [Finding("confinement", "bad", message, failed.refusal("").mend)]
+    message = Said(
+        f"网络 {found.network} · 文件 {found.files} · 系统调用 {found.calls}",
+        f"network: {found.network} · files: {found.files} · calls: {found.calls}",
+    )
+    if "none" in (found.network, found.files):
+        mend = Said(
+            "换用具备 Landlock 与网络命名空间的内核（现行发行版均有），方能完全隔离",
+            "a kernel with Landlock and network namespaces, as current distributions have it, confines them wholly",
+        )
+        return [Finding("confinement", "note", message, mend)]
+    return [Finding("confinement", "ok", message)]
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Store]:
+    store = Store(settings.database_url)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+# Name, check, and the mend of whatever keeps it from looking.
+CHECKS: tuple[tuple[str, Callable[[Settings], list[Finding]], Said], ...] = (
+    ("home", _home, READABLE),
+    ("database", _database, RESTORE),
+    ("migrations", _migrations, RESTORE),
+    ("key", _key, READABLE),
+    ("broker", _broker, READABLE),
+    ("disk", _disk, READABLE),
+    ("fonts", _fonts, READABLE),
+    ("confinement", _walls, READABLE),
+)
