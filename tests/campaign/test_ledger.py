@@ -18,12 +18,13 @@ def nothing() -> Iterator[Run]:
     yield lambda case: {"kills": 2, "lost": 0}
 
 
+SUMMED = "ledger.json"
 TRIAL = Trial("kills", "workers killed", "kills", 4, nothing, zero=("lost",), worst=("ms",))
 
 
 def test_goes_on_where_it_ended(tmp_path: Path) -> None:
     """Also after a line that was left half."""
-    ledger = Ledger(tmp_path)
+    ledger = Ledger(tmp_path, tmp_path / SUMMED)
     ledger.add(Line("kills", 0, {"kills": 2, "lost": 0, "ms": 7}, 0.1, "abc"))
     with (tmp_path / "kills.jsonl").open("a") as file:
         file.write('{"trial": "ki')
@@ -36,15 +37,38 @@ def test_goes_on_where_it_ended(tmp_path: Path) -> None:
 
 def test_what_was_broken_stays_broken(tmp_path: Path) -> None:
     """One that must be zero and is not, and one that ended its case."""
-    ledger = Ledger(tmp_path)
+    ledger = Ledger(tmp_path, tmp_path / SUMMED)
     ledger.add(Line("kills", 0, {"kills": 4, "lost": 1}, 0.1, "abc"))
     assert not ledger.tally(TRIAL).kept
-    other = Ledger(tmp_path / "other")
+    other = Ledger(tmp_path / "other", tmp_path / SUMMED)
     other.add(Line("kills", 0, {}, 0.1, "abc", "site: published twice"))
     assert not other.tally(TRIAL).kept
     write(tmp_path / "REPORT.md", [other.tally(TRIAL)])
     told = (tmp_path / "REPORT.md").read_text()
     assert "0 kills of 4, **not reached**" in told and "- kills, case 0: site: published twice" in told
+
+
+def test_goes_on_elsewhere_from_what_was_summed_up(tmp_path: Path) -> None:
+    """Nothing is counted twice, should lines be left; what was broken is known, and counts as held once it holds."""
+    here = Ledger(tmp_path / "here", tmp_path / SUMMED)
+    lines = [
+        Line("kills", 0, {"kills": 2, "lost": 0, "ms": 7}, 0.5, "abc"),
+        Line("kills", 1, {}, 0.5, "abc", "site: published twice"),
+    ]
+    for line in lines:
+        here.add(line)
+    here.sum_up([here.tally(TRIAL)])
+    elsewhere = Ledger(tmp_path / "elsewhere", tmp_path / SUMMED)
+    elsewhere.add(lines[0])
+    tally = elsewhere.tally(TRIAL)
+    assert (2, 2, 2, 7, False) == (tally.cases, tally.following, tally.counts["kills"], tally.p99("ms"), tally.kept)
+    elsewhere.add(Line("kills", 1, {"kills": 2, "lost": 0, "ms": 9}, 0.5, "def"))
+    tally = elsewhere.tally(TRIAL)
+    assert (2, 4, 9, True) == (tally.cases, tally.counts["kills"], tally.p99("ms"), tally.kept)
+    elsewhere.sum_up([tally])
+    assert tally == elsewhere.tally(TRIAL)
+    elsewhere.forget()
+    assert 0 == elsewhere.tally(TRIAL).cases
 
 
 def test_every_defect_has_its_test() -> None:
