@@ -2,17 +2,19 @@
 
 Shared by the outlets that publish pages of their own (website, gazette). What must be seen is derived
 from the edition, never from the page, so that a mistake in a template is a difference like any other.
-Pure: no I/O.
+No I/O of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lxml import etree
 
-from sync.compare import normal, tokens
+from sync import confine
+from sync.compare import normal, outside, packed, placed, tokens
 from sync.contract import Unsupported
 from sync.model import Asset, AssetRole, Edition, Token
 from sync.render import size_text
@@ -215,6 +217,22 @@ def read(page: bytes, image: Callable[[str], str]) -> Article | None:
     rest = etree.tostring(article, encoding="unicode", method="html", with_tail=False)
     meta = {element.get("name", ""): element.get("content", "") for element in root.iterdescendants("meta")}
     return Article(title + tokens(rest, image), dates, corrections, meta)
+
+
+def read_outside(page: bytes, image: Callable[[str], str]) -> Article | None:
+    """As `read`, of a page that somebody else may have written. Raises Misbehaved when it cannot be read safely."""
+    told = outside("channels.article:reading", page)
+    if told is None:
+        return None
+    return Article(placed(told["seen"], image), tuple(told["dates"]), tuple(told["corrected"]), told["meta"])
+
+
+def reading(value: Any, parts: list[bytes], ask: confine.Ask) -> confine.Answer:
+    """For a confined process: the article of a page, pictures by their addresses."""
+    found = read(parts[0], lambda source: source)
+    if found is None:
+        return None, []
+    return {**vars(found), "seen": packed(found.seen)}, []
 
 
 def _text(element: etree._Element) -> str:

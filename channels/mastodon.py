@@ -12,6 +12,7 @@ stood there before. Every picture is uploaded anew and named in `media_ids`, whi
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -185,13 +186,16 @@ class MastodonChannel:
             listed = self._account.since(known.notes["account"], known.notes["since"], MOST_PAGES)
         else:
             listed = self._account.newest_page(self._account.id())
-        found = [s for s in listed if Token("link", canonical) in post.read(api.text(s, "content"))]
+        # Most have not even the letters of the address; only what has them is read.
+        listed = [status for status in listed if canonical in html.unescape(api.text(status, "content"))]
+        read = post.read(*(api.text(status, "content") for status in listed))
+        found = [status for status, seen in zip(listed, read, strict=True) if Token("link", canonical) in seen]
         if known is not None:
             found = [status for status in found if not _of_another(status, _media(known))]
         else:
             # Only being prepared: an earlier edition at the same address is not this delivery.
             ours = brief.shown(rendition.content, ())
-            found = [status for status in found if post.read(api.text(status, "content")) == ours]
+            found = [status for status in found if post.read(api.text(status, "content"))[0] == ours]
         if not found:
             return known
         receipt = self._receipt(found[-1])
@@ -206,7 +210,7 @@ class MastodonChannel:
         they are compared as a reader sees them, once the status was edited since `replaces`.
         """
         ours = brief.shown(rendition.content, ())
-        if post.read(api.text(status, "content")) != ours:
+        if post.read(api.text(status, "content"))[0] != ours:
             return False
         if known is not None:
             return sorted(api.attached(status)) == sorted(_media(known))
@@ -229,7 +233,8 @@ class MastodonChannel:
         status = api.found(answer)
         # A picture that stands there still, from before, has to be known as what it is.
         seen, problems = self._pictures(status, (*rendition.files, *(before.files if before else ())))
-        return compare.sighted(post.read(api.text(status, "content")) + seen, rendition, before, began, ended, problems)
+        shown = post.read(api.text(status, "content"))[0] + seen
+        return compare.sighted(shown, rendition, before, began, ended, problems)
 
     def _pictures(
         self, status: Mapping[str, Any], files: tuple[Asset, ...]

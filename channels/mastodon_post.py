@@ -15,6 +15,7 @@ URL_LENGTH = 23
 MEDIA_LIMIT = 4
 ALT_LIMIT = 1500
 SIZE_LIMIT = 16_777_216
+FURNITURE = re.compile(r'<a\s[^>]*\bclass="[^"]*\b(?:hashtag|mention)\b[^"]*"[^>]*>')
 MEDIA_TYPES = frozenset({"image/jpeg", "image/png", "image/webp", "image/gif"})
 
 
@@ -32,6 +33,8 @@ def pictures(edition: Edition) -> tuple[Asset, ...]:
     return brief.pictures(edition, MEDIA_TYPES, MEDIA_LIMIT)
 
 
-def read(content: str) -> tuple[Token, ...]:
-    """The tokens of a status's HTML. The links that the server puts on tags and names are its furniture."""
-    return compare.tokens(re.sub(r'<a\s[^>]*\bclass="[^"]*\b(?:hashtag|mention)\b[^"]*"[^>]*>', "<a>", content))
+def read(*contents: str) -> list[tuple[Token, ...]]:
+    """The tokens of each status's HTML. The links that the server puts on tags and names are its furniture.
+
+    Raises Misbehaved when it cannot be read safely."""
+    return compare.fragments([FURNITURE.sub("<a>", content) for content in contents])

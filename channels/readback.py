@@ -31,7 +31,7 @@ def sighting(
         return Sighting(False, began, ended)
     if answer.status != 200:
         raise TryLater(f"{receipt.url} answers {answer.status}")
-    if before is not None and _delivery(answer.body) == _delivery(before.content.encode()):
+    if before is not None and _delivery(article.read_outside(answer.body, str)) == _delivery(_own(before)):
         return Sighting(False, began, ended)
     paths: Mapping[str, str] = json.loads(rendition.fields["assets"])
     files = {f"{base}/{path}": _read(tools, f"{base}/{path}") for path in paths.values()}
@@ -40,7 +40,7 @@ def sighting(
         address = urljoin(receipt.url, source)
         return files.get(address, address)
 
-    found = article.read(answer.body, picture)
+    found = article.read_outside(answer.body, picture)
     if found is None:
         problem = Problem("text", "该地址没有文章内容 · there is no article at this address", fatal=False)
         return Sighting(False, began, ended, (problem,))
@@ -51,9 +51,13 @@ def sighting(
     return sighted(found.seen, rendition, before, began, ended, problems)
 
 
-def _delivery(page: bytes) -> str | None:
+def _own(rendition: Rendition) -> article.Article | None:
+    """The article that was rendered."""
+    return article.read(rendition.content.encode(), str)
+
+
+def _delivery(found: article.Article | None) -> str | None:
     """The delivery that the page names; None when it names none."""
-    found = article.read(page, lambda source: source)
     return found.meta.get("tongfa-delivery", "") or None if found else None
 
 
@@ -65,7 +69,7 @@ def _read(tools: Tools, address: str) -> str:
 
 def _head(receipt: Receipt, rendition: Rendition, found: article.Article) -> list[Problem]:
     """Meta tags as rendered, and one date everywhere: that of publication. A correction has its own beside it."""
-    rendered = article.read(rendition.content.encode(), lambda source: source)
+    rendered = _own(rendition)
     expected = dict(rendered.meta) if rendered else {}
     date = receipt.notes.get("pub_date", found.meta.get("PubDate", ""))
     expected["PubDate"] = date

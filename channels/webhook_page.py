@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from lxml import etree
 
-from sync.compare import differences, normal, tokens
+from sync import confine
+from sync.compare import differences, normal, outside, packed, placed, tokens
 from sync.model import Rendition, Token
 
 CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
@@ -53,8 +55,26 @@ class Page:
 
 
 def read(content: bytes, headers: Mapping[str, str], url: str, image: Callable[[str], str] | None) -> Page | None:
-    """None for what is no page at all. `image` turns a picture's absolute address into its value."""
-    text = _decoded(content, headers.get("Content-Type", "")).replace("\0", "\ufffd")
+    """None for what is no page at all. `image` turns a picture's absolute address into its value.
+
+    Raises Misbehaved when the page cannot be read safely."""
+    told = outside("channels.webhook_page:reading", content, [headers.get("Content-Type", ""), url])
+    if told is None:
+        return None
+    text = placed(told["text"], image)
+    return Page(tuple(told["titles"]), text, told["marked"], frozenset(told["links"]), told["elsewhere"])
+
+
+def reading(value: Any, parts: list[bytes], ask: confine.Ask) -> confine.Answer:
+    """For a confined process: what the page of this content type, at this address, has; pictures by their addresses."""
+    content_type, url = value
+    found = _read(_decoded(parts[0], content_type).replace("\0", "\ufffd"), url)
+    if found is None:
+        return None, []
+    return {**vars(found), "text": packed(found.text), "links": sorted(found.links)}, []
+
+
+def _read(text: str, url: str) -> Page | None:
     if not text.strip():
         return None
     parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
@@ -72,7 +92,7 @@ def read(content: bytes, headers: Mapping[str, str], url: str, image: Callable[[
         if heading is not region:
             heading.set("hidden", "")  # the reader of tokens passes over it, and not over what follows it
     markup = etree.tostring(region, encoding="unicode", method="html", with_tail=False)
-    found = tokens(markup, None if image is None else lambda source: image(urljoin(url, source)))
+    found = tokens(markup, lambda source: urljoin(url, source))
     return Page(titles, found, len(bodies) == 1, links, elsewhere)
 
 
@@ -92,13 +112,31 @@ def _trimmed(seen: tuple[Token, ...], expected: tuple[Token, ...]) -> tuple[Toke
     first to its last line as far as they are found."""
     if not expected:
         return ()
-    size = len(expected)
-    for start in range(len(seen) - size + 1):
-        if seen[start : start + size] == expected:
-            return expected
+    if stands_in(expected, seen):
+        return expected
     first = seen.index(expected[0]) if expected[0] in seen else 0
     last = len(seen) - seen[::-1].index(expected[-1]) if expected[-1] in seen[first:] else len(seen)
     return seen[first:last]
+
+
+def stands_in(expected: Sequence[object], seen: Sequence[object]) -> bool:
+    """Whether `expected` stands in `seen` in a row. Each token is looked at once, however often lines repeat
+    (Knuth, Morris and Pratt): the page is somebody else's."""
+    back = [0] * len(expected)  # how much of the beginning ends here again
+    fits = 0
+    for place in range(1, len(expected)):
+        while fits and expected[place] != expected[fits]:
+            fits = back[fits - 1]
+        fits += expected[place] == expected[fits]
+        back[place] = fits
+    fits = 0
+    for line in seen:
+        while fits and line != expected[fits]:
+            fits = back[fits - 1]
+        fits += line == expected[fits]
+        if fits == len(expected):
+            return True
+    return False
 
 
 def _decoded(content: bytes, content_type: str) -> str:

@@ -27,7 +27,7 @@ from channels.wechat_api import (
     errcode,
     failure,
 )
-from channels.wechat_article import ASSET, as_seen, marked, pictures, read_page, with_addresses, written
+from channels.wechat_article import ASSET, as_found, as_seen, marked, pictures, read_outside, with_addresses, written
 from channels.wechat_picture import plain_cover
 from channels.wechat_probe import Lookup, in_place
 from channels.wechat_rules import API, LIMITS, SETTINGS, cut_digest, problems
@@ -273,13 +273,13 @@ class WechatChannel:
         began = self._tools.now()
         response = self._tools.http.read(receipt.url)
         ended = self._tools.now()
-        page = read_page(response.body.decode("utf-8", "replace"))
+        page = read_outside(response.body)
         content = page.content if response.status == 200 else None
         if content is None:
             notice = Problem("page", f"HTTP {response.status}: {page.notice}", fatal=False)
             return Sighting(False, began, ended, (notice,))
         known: dict[str, str] = {}
-        seen = as_seen(page.title, content, lambda src: self._account.recognised(src, receipt.url, rendition, known))
+        seen = as_found(page.title, content, lambda src: self._account.recognised(src, receipt.url, rendition, known))
         return sighted(seen, rendition, before, began, ended)
 
     # undo

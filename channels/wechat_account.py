@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 from channels.picture import Picture, Unusable
 from channels.wechat_api import GONE, NO_SUCH_ARTICLE, NO_SUCH_JOB, Step, WechatApi, errcode
-from channels.wechat_article import as_seen, is_marked
+from channels.wechat_article import as_found, is_marked
 from channels.wechat_picture import for_body, for_cover, plain_cover
 from sync.clock import SECOND
 from sync.compare import differences, recognise
@@ -194,7 +194,7 @@ class Account:
     def changes(self, article: Article, rendition: Rendition, known: dict[str, str]) -> tuple[Problem, ...]:
         """How what WeChat holds differs from the rendition. `known` maps pictures (`same_picture`) to
         digests; pictures met for the first time are read as a reader would, and added to it."""
-        seen = as_seen(article.title, article.content, lambda source: self.recognised(source, "", rendition, known))
+        seen = as_found(article.title, article.content, lambda source: self.recognised(source, "", rendition, known))
         fields = {"author": article.author, "content_source_url": article.source_url}
         return differences(rendition.shown, seen) + tuple(
             Problem(name, f"不一致 / differs: {got or '（空 empty）'}", fatal=False)

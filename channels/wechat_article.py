@@ -3,18 +3,20 @@
 WeChat drops classes, style sheets and frames, removes pictures that were not uploaded to it, and
 refuses links that lead out of WeChat (45166). What would be lost silently is rewritten here: looks
 become inline styles, an outside link becomes its text followed by the address in brackets.
-Pure; pictures are named by `asset:<digest>` until `with_addresses` gives them their uploaded ones.
+Pictures are named by `asset:<digest>` until `with_addresses` gives them their uploaded ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from lxml import etree
 
-from sync.compare import normal, tokens
+from sync import confine
+from sync.compare import fragments, normal, outside, tokens
 from sync.contract import Pages
 from sync.model import AssetRole, Edition, Key, Token, sha256
 
@@ -123,8 +125,23 @@ def with_addresses(content: str, address: Mapping[str, str]) -> str:
 
 
 def as_seen(title: str, content: str, image: Callable[[str], str]) -> tuple[Token, ...]:
-    """What a reader finds: the title, then the content. Alternative texts do not exist on WeChat."""
+    """What a reader must find: the title, then the content. Alternative texts do not exist on WeChat."""
     return (Token("title", normal(title)), *tokens(content, image))
+
+
+def as_found(title: str, content: str, image: Callable[[str], str]) -> tuple[Token, ...]:
+    """The same of what WeChat shows. Raises Misbehaved when it cannot be read safely."""
+    return (Token("title", normal(title)), *fragments([content], image)[0])
+
+
+def read_outside(content: bytes) -> Page:
+    """As `read_page`, in a confined process. Raises Misbehaved when it cannot be read safely."""
+    return Page(**outside("channels.wechat_article:reading", content))
+
+
+def reading(value: Any, parts: list[bytes], ask: confine.Ask) -> confine.Answer:
+    """For a confined process: title and content of a page."""
+    return asdict(read_page(parts[0].decode("utf-8", "replace"))), []
 
 
 def read_page(html: str) -> Page:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import json
 import struct
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from lxml import etree
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
 from sync import confine
+from sync.contract import Misbehaved
 from sync.model import Problem, Rendition, Sighting, Token, sha256
 
 # Elements that do not end a line of text; every other element does.
@@ -83,6 +85,58 @@ def tokens(html: str, image: Callable[[str], str] | None = None) -> tuple[Token,
         for event, element in etree.iterwalk(tree, events=("start", "end")):
             reader.start(element) if event == "start" else reader.end(element)
     return tuple(reader.found)
+
+
+READING = confine.Limits(cpu_s=5, wall_s=30.0)
+MOST_READ, MOST_KEPT = 128, 256 * 1024  # pages that are remembered, and characters of one
+_READ: dict[tuple[str, str, str], str] = {}
+
+
+def outside(reader: str, content: bytes, value: Any = None) -> Any:
+    """What a function of ours (`module:function`, see `sync.confine`) makes of a page from outside: its JSON value.
+
+    It runs in a confined process: the page is whatever somebody else serves. The same page is read once.
+    Raises Misbehaved when it cannot be read: too large, too complex, or the reader broke on it.
+    """
+    asked = (reader, sha256(content), json.dumps(value, sort_keys=True))
+    told = _READ.get(asked)
+    if told is None:
+        try:
+            told = json.dumps(confine.run(reader, value, [content], limits=READING)[0])
+        except confine.Failed as failed:
+            raise Misbehaved(f"页面无法安全读取 · the page cannot be read safely: {failed}") from failed
+        if len(told) <= MOST_KEPT:
+            _READ[asked] = told
+            while len(_READ) > MOST_READ:
+                _READ.pop(next(iter(_READ), asked), None)  # the oldest; another thread may have been first
+    return json.loads(told)
+
+
+def fragments(given: Sequence[str], image: Callable[[str], str] | None = None) -> list[tuple[Token, ...]]:
+    """As `tokens`, of HTML from outside; all of it in one confined process. Raises Misbehaved."""
+    told = outside("sync.compare:read_fragments", json.dumps(list(given)).encode())
+    return [placed(found, image) for found in told]
+
+
+def read_fragments(value: Any, parts: list[bytes], ask: confine.Ask) -> confine.Answer:
+    """For a confined process: the tokens of each fragment, pictures by their addresses."""
+    return [packed(tokens(html, lambda source: source)) for html in json.loads(parts[0])], []
+
+
+def packed(found: Sequence[Token]) -> list[list[str]]:
+    """Tokens as JSON."""
+    return [[token.kind, token.value] for token in found]
+
+
+def placed(told: Sequence[Sequence[str]], image: Callable[[str], str] | None) -> tuple[Token, ...]:
+    """The tokens of such JSON, with `image(address)` for each picture; without `image` pictures are left out."""
+    found: list[Token] = []
+    for kind, value in told:
+        if kind != "image":
+            found.append(Token(kind, value))
+        elif image is not None:
+            found.append(Token("image", image(value)))
+    return tuple(found)
 
 
 class _Reader:

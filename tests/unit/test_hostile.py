@@ -13,15 +13,18 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from channels import article, webhook_page, wechat_article
 from sync import confine
 from sync.content import picture
 from sync.content.source import BadItem, read
+from sync.contract import Misbehaved
 from tests.unit.item_files import NOW, RED, furnished
 from tests.unit.test_ninjs import ONE
 from tests.unit.test_strip import taken
@@ -291,3 +294,59 @@ def test_a_document_type_is_refused_for_itself(doctype: str, tmp_path: Path) -> 
     path.write_bytes(typed(doctype, "T"))
     with pytest.raises(BadItem, match="document type"):
         read(path, NOW)
+
+
+LINES = b"<p>a line that stands here again and again</p>"
+HOSTILE_PAGES = {
+    "deep": b"<div>" * 500_000,
+    "one line": b"<article>" + LINES * 200_000,
+    "attributes": b"<a " + b" ".join(b"a%d=1" % n for n in range(200_000)) + b">",
+    "entities": b"<!DOCTYPE html [" + ENTITIES.encode() + b"]><p>&j;</p>",
+    "unclosed": b"<table><tr><td>" * 100_000,
+    "no text": bytes(range(256)) * 4_000,
+}
+
+
+def page_of_ours(page: bytes) -> object:
+    return article.read_outside(page, str)
+
+
+def page_of_a_receiver(page: bytes) -> object:
+    return webhook_page.read(page, {}, "https://receiver.example/", None)
+
+
+@pytest.mark.parametrize("page", HOSTILE_PAGES.values(), ids=HOSTILE_PAGES)
+@pytest.mark.parametrize("reader", [page_of_ours, page_of_a_receiver, wechat_article.read_outside])
+def test_a_page_from_outside_is_read_soon_or_not_at_all(page: bytes, reader: Callable[[bytes], object]) -> None:
+    """Whatever a site serves, this process sees data, or that it cannot be read; and it did not parse it itself."""
+    began = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    with suppress(Misbehaved):
+        reader(page)
+    assert time.monotonic() - began < 4 * SECONDS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < SECONDS
+
+
+class Line:
+    """A line that knows how often any was compared."""
+
+    compared = 0
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        Line.compared += 1
+        return isinstance(other, Line) and self.text == other.text
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_lines_that_repeat_cost_their_number() -> None:
+    """Many lines against fewer, which end differently: found without comparing each with each."""
+    seen = [Line("again") for _ in range(20_000)]
+    expected = [*seen[:400], Line("the end")]
+    assert not webhook_page.stands_in(expected, seen)
+    assert Line.compared < 4 * len(seen)
+    assert webhook_page.stands_in(expected, [*seen, expected[-1]])
+    assert webhook_page.stands_in(expected[-1:], expected) and not webhook_page.stands_in(expected, expected[1:])
