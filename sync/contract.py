@@ -5,6 +5,7 @@ the queue. No method sleeps, retries a create, opens a transaction or logs a sec
 
     OutletError
     ├── TryLater       nothing happened                → attempt again at that time
+    │   └── HeldBack   a limit of our own: not asked   → at that time, and it was no attempt
     ├── Ambiguous      it may have happened            → stay in flight; probe
     │   └── Misbehaved the outlet broke its protocol   → before the first byte left: a bug; after: as Ambiguous
     ├── Rejected       this content never will         → editor
@@ -22,7 +23,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from sync.model import Edition, Key, Outlet, Problem, Rendition, Sighting
 
@@ -32,9 +33,20 @@ class OutletError(Exception):
 
 
 class TryLater(OutletError):
-    def __init__(self, message: str, not_before: int | None = None) -> None:
+    """`not_before`: microseconds UTC; None: the engine's own schedule.
+
+    `of`: which of the outlet's calls have to wait until then, whichever delivery they are for, as `Budget.of`
+    names them; "": all. None: it concerns this one delivery only."""
+
+    def __init__(self, message: str, not_before: int | None = None, *, of: str | None = "") -> None:
         super().__init__(message)
-        self.not_before = not_before  # microseconds UTC; None: the engine's own schedule
+        self.not_before = not_before
+        self.of = of
+
+
+class HeldBack(TryLater):
+    """Raised by the tools, not by channels: a budget is used up, the outlet has asked for patience, or another
+    process is renewing a token. The outlet was not asked."""
 
 
 class Ambiguous(OutletError): ...
@@ -96,8 +108,11 @@ class Setting:
 class Budget:
     """What an outlet grants one account: at most `calls` in any `seconds`.
 
-    `name`: for people. `china_day`: the count begins anew at midnight in China, whatever `seconds` says.
-    `reserve`: of these calls, how many only a release may use, so that looking and reading never starves it.
+    `name`: for people; no two of a kind are alike. `china_day`: the count begins anew at midnight in China,
+    whatever `seconds` says. `reserve`: of these calls, how many only a release or withdrawal may use, so that
+    looking and reading never starves it.
+    `of`: what counts, as a regular expression from the beginning of `METHOD /path`, like `POST /api/v2/media`;
+    or a word that the channel hands to `Tools.spend`. "": every call. `reads`: anonymous reads count too.
     """
 
     name: str
@@ -105,6 +120,8 @@ class Budget:
     seconds: int
     china_day: bool = False
     reserve: int = 0
+    of: str = ""
+    reads: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,7 +132,7 @@ class Capabilities:
     an absence seen earlier proves nothing. `fresh_for`: seconds a prepared artefact stays usable,
     None for ever. `address`: the public address is known at plan, so it may be canonical.
     `polls`: seconds after acceptance at which a queued job may be asked about; the last repeats.
-    `budgets`: every call of such an outlet counts against each of them, across all processes.
+    `budgets`: calls count against each that names them, across all processes; what is beyond raises HeldBack.
     """
 
     reveal: Reveal
@@ -274,8 +291,8 @@ class Tokens(Protocol):
 
         Then one caller at a time, over all processes, runs `renew` (given the value that was kept, or "");
         the others wait for what it gains. `renew` may raise an OutletError: then what was kept stays kept,
-        and nothing ever overwrites it with nothing. Raises what `renew` raises, and TryLater when another
-        process has been renewing for too long.
+        and nothing ever overwrites it with nothing. Raises what `renew` raises, for a few seconds also to
+        those who come after it failed; and HeldBack when another process has been renewing for too long.
         """
         ...
 
@@ -295,15 +312,23 @@ class LocalTokens(Tokens):
             return kept
 
 
+def freely(what: str) -> None:
+    """Where nothing is counted, everything is granted."""
+
+
 @dataclass(frozen=True)
 class Tools:
-    """All a channel may reach: the egress, asset bytes by digest, templates, the time (µs UTC), and kept tokens."""
+    """All a channel may reach: the egress, asset bytes by digest, templates, the time (µs UTC), and kept tokens.
+
+    `spend` takes one from every budget of the kind whose `of` is this word, before the channel does what no
+    address tells apart. Raises HeldBack."""
 
     http: Egress
     blob: Callable[[str], bytes]
     pages: Pages
     now: Callable[[], int]
     tokens: Tokens = field(default_factory=LocalTokens)
+    spend: Callable[[str], None] = freely
 
 
 class Channel(Protocol):
@@ -384,4 +409,13 @@ class Channel(Protocol):
 
         `key` is that of the withdrawing delivery. Returning proves nothing: an anonymous read that finds
         nothing does. Raises an OutletError; Unsupported where the outlet has no such act."""
+        ...
+
+
+@runtime_checkable
+class Expiring(Protocol):
+    """What a channel has besides, if its outlet's credentials end at a known time: people are told days ahead."""
+
+    def expires(self) -> int | None:
+        """When they end, µs UTC; None: not for all that is known. May ask the outlet; raises an OutletError."""
         ...
