@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -34,6 +35,7 @@ from sync.vault import Vault, create_key
 
 # Which sandbox server plays an outlet of this kind: what is not named has one of its own name.
 SANDBOXES = {"website": "pages", "gazette": "pages"}
+NEVER_RAN = "http://sandbox.invalid"  # the address of a sandbox that need not run for what is done
 TEMPLATES = "templates"  # in the home: an installation's own, in place of those of the same name
 
 
@@ -199,11 +201,31 @@ def previewing(settings: Settings, clock: Clock) -> Callable[[Record, Callable[[
             try:
                 address = sandbox_address(settings, server, row.name)
             except TryLater:
-                address = "http://sandbox.invalid"  # it never ran here, and need not
+                address = NEVER_RAN
             outlet = made.twin(outlet, address, str(sandbox_home(settings, server) / row.name))
         return made(outlet, Tools(Nowhere(), blob, pages, clock.now))
 
     return channel
+
+
+def make_once(settings: Settings, outlet: Outlet, clock: Clock) -> None:
+    """Make the outlet's channel, which goes nowhere, and its sandbox twin's unless it is live.
+
+    What a sandbox outlet was given for its live days is only looked at once it is whole. Raises BadInput for
+    settings and secrets that no channel can be made of; `where` is then in the rule the setting's name.
+    """
+
+    def blob(digest: str) -> bytes:
+        raise AssertionError(f"nothing is rendered: {digest}")
+
+    made = kind(outlet.kind)
+    tools = Tools(Nowhere(), blob, Templates(own=settings.home / TEMPLATES), clock.now)
+    given = {**outlet.settings, **outlet.secrets}
+    if outlet.live or all(given.get(one.name) for one in made.can.settings if one.required):
+        made(outlet, tools)
+    if not outlet.live:
+        home = sandbox_home(settings, sandbox_of(outlet.kind)) / outlet.name
+        made(made.twin(replace(outlet, secrets={}), NEVER_RAN, str(home)), tools)
 
 
 def sandbox_address(settings: Settings, server: str, outlet: str) -> str:

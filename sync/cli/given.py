@@ -7,11 +7,13 @@ import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from sync.bootstrap import kind, kinds
+from sync.bootstrap import kind, kinds, make_once
 from sync.cli.lookup import nearest
 from sync.cli.output import tell
-from sync.contract import Capabilities
-from sync.model import BadInput
+from sync.clock import SystemClock
+from sync.contract import Capabilities, OutletError
+from sync.model import BadInput, Outlet
+from sync.settings import Settings
 
 LONGEST = 64 * 1024  # bytes of a secret; a longer file is the wrong file
 
@@ -42,6 +44,19 @@ def need_all(can: Capabilities, kind_: str, given: Mapping[str, str], secrets: C
     ]
     if missing:
         raise BadInput(f"kind {kind_}", "a live outlet needs all its settings", f"add {' '.join(missing)}")
+
+
+def refuse_unusable(read: Settings, outlet: Outlet) -> None:
+    """Raises BadInput, naming the option, when no channel can be made of what the outlet is given."""
+    try:
+        make_once(read, outlet, SystemClock())
+    except BadInput as error:
+        options = {one.name: "--secret" if one.secret else "--set" for one in kind(outlet.kind).can.settings}
+        where = f"{options[error.where]} {error.where}" if error.where in options else error.where
+        raise BadInput(where, error.message, error.mend) from None
+    except OutletError as error:
+        mend = f"`tongfa channel show {outlet.kind}` says what it needs"
+        raise BadInput(f"outlet {outlet.name}", str(error), mend) from None
 
 
 def _pairs(can: Capabilities, kind_: str, given: list[str], *, secret: bool) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sync.bootstrap import create_home, kinds
-from sync.cli.given import capabilities, need_all, secrets_given, settings_given
+from sync.cli.given import capabilities, need_all, refuse_unusable, secrets_given, settings_given
 from sync.cli.lookup import named_outlet
 from sync.cli.output import (
     As,
@@ -26,12 +26,12 @@ from sync.cli.output import (
     word,
 )
 from sync.clock import SystemClock
-from sync.contract import OutletError
 from sync.engine import control
 from sync.engine.approval import outlet_changed
 from sync.engine.context import Context
+from sync.engine.doctor import prove
 from sync.engine.people import going_live, home_unit
-from sync.model import BadInput
+from sync.model import BadInput, Outlet
 from sync.store import outlets
 from sync.store.tables import Record
 from sync.vault import Vault
@@ -80,6 +80,8 @@ def add(
     given, secrets = settings_given(can, kind_, set_ or []), secrets_given(can, kind_, secret or [])
     if live:
         need_all(can, kind_, given, secrets)
+    tried = Outlet(name, unit or outlets.LOCAL_UNIT, kind_, given, secrets, not optional, live, private_network)
+    refuse_unusable(settings(), tried)
     create_home(settings(), SystemClock())
     ctx = wired(as_=as_)
     vault = Vault.at(ctx.settings.secret_key_path)
@@ -139,16 +141,15 @@ def check(name: Name, json: Json = False) -> None:
     """Prove credentials and rights without publishing anything. Exit code 7 when they are not good."""
     ctx = wired()
     row = _row(ctx, name)
-    try:
-        ctx.channel(row).login()
-    except OutletError as error:
-        mend = f"mend that; `tongfa outlet set {name} …` changes settings and secrets"
+    error, found = prove(ctx, row)
+    if error is not None:
+        shown = found.shown(ctx.settings.lang)
         if json:
             finding = {"outlet": name, "ok": False, "live": row.live, "error": type(error).__name__}
-            document({**finding, "message": str(error), "mend": mend})
-        tell(f"✗ {name}: {error}")
-        tell(f"    → {mend}")
-        raise SystemExit(FINDINGS) from error
+            document({**finding, "message": shown["message"], "mend": shown["mend"]})
+        tell(f"✗ {name}: {shown['message']}")
+        tell(f"    → {shown['mend']}")
+        raise SystemExit(FINDINGS)
     if json:
         document({"outlet": name, "ok": True, "live": row.live})
     else:
@@ -190,6 +191,8 @@ def set_values(
         raise BadInput("outlet set", "nothing to change is named", f"`tongfa outlet set {name} --set k=v`")
     if changed.get("live", row.live):
         need_all(can, row.kind, changed.get("settings", row.settings), changed.get("secrets", row.secrets))
+    if changed.keys() & {"settings", "secrets", "live", "private_network"}:
+        _refuse_unusable(ctx, row, vault, changed)
     with ctx.store.write() as connection:
         agreed = going_live(ctx, connection, second) if changed.get("live") and not row.live else None
         now = ctx.store.now(connection)
@@ -239,6 +242,19 @@ def _set_state(name: str, act: str, state: str, json: bool) -> None:
     with ctx.store.write() as connection:
         outlets.change(connection, row, act, at=ctx.store.now(connection), actor=ctx.actor, state=state)
     _show(ctx, name, json)
+
+
+def _refuse_unusable(ctx: Context, row: Record, vault: Vault, changed: dict[str, Any]) -> None:
+    """Raises BadInput when the outlet, so changed, could not be used. A secret that does not open, because the key
+    is another one, is no reason to refuse the one that takes its place: nothing is tried then, and `doctor` tells."""
+    sealed = changed.get("secrets", row.secrets)
+    try:
+        opened = {key: vault.open(row.name, key, text) for key, text in sealed.items()}
+    except BadInput:
+        return
+    live, private = changed.get("live", row.live), changed.get("private_network", row.private_network)
+    given = changed.get("settings", row.settings)
+    refuse_unusable(ctx.settings, Outlet(row.name, row.unit, row.kind, given, opened, row.required, live, private))
 
 
 def _row(ctx: Context, name: str, *, retired: bool = False) -> Record:

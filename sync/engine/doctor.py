@@ -20,6 +20,10 @@ from sync.store import copies, deliveries, outlets, recovery, releases
 from sync.store.tables import Record
 
 OVERDUE = 60 * SECOND  # µs
+STARTED = Said(
+    "`tongfa up` 启动沙箱；在其他主机上运行的由 TONGFA_SANDBOX_URLS 指明",
+    "`tongfa up` starts the sandboxes; TONGFA_SANDBOX_URLS names those of other hosts",
+)
 AGAIN = Said("改正后重新运行 `tongfa doctor`", "mend that, and run `tongfa doctor` again")
 
 
@@ -28,7 +32,7 @@ def findings(settings: Settings, wired: Callable[[], Context]) -> list[Finding]:
 
     `wired` makes this process's context; it is asked for once home and database are in order."""
     found = footing.findings(settings)
-    if any(one.level == "bad" and one.check in footing.NEEDED for one in found):
+    if not footing.stands(found):
         return found
     return [*found, *guarded("installation", lambda: _of(wired()), AGAIN)]
 
@@ -133,10 +137,11 @@ def _clock(ctx: Context) -> list[Finding]:
 def _outlets(ctx: Context) -> list[Finding]:
     with ctx.store.read() as connection:
         rows = outlets.every(connection)
-    return [_outlet(ctx, row) for row in rows]
+    return [prove(ctx, row)[1] for row in rows]
 
 
-def _outlet(ctx: Context, row: Record) -> Finding:
+def prove(ctx: Context, row: Record) -> tuple[BadInput | OutletError | None, Finding]:
+    """Whether the outlet's credentials and rights are good: the finding, and what it comes from. Publishes nothing."""
     name = f"outlet {row.name}" + ("" if row.live else " (sandbox)")
     mend = Said(
         f"`tongfa outlet set {row.name} …`，然后 `tongfa outlet check {row.name}`",
@@ -144,17 +149,13 @@ def _outlet(ctx: Context, row: Record) -> Finding:
     )
     try:
         ctx.channel(row).login()
-    except BadInput as error:  # its settings, stored by an older version or changed under it, make no channel
-        return Finding(name, "bad", f"{error.where}: {error.message}", mend)
+    except BadInput as error:  # what it was given once makes no channel: of an older version, or written past us
+        return error, Finding(name, "bad", f"{error.where}: {error.message}", mend)
     except (TryLater, Ambiguous) as error:
-        started = Said(
-            "`tongfa up` 启动沙箱；在其他主机上运行的由 TONGFA_SANDBOX_URLS 指明",
-            "`tongfa up` starts the sandboxes; TONGFA_SANDBOX_URLS names those of other hosts",
-        )
-        return Finding(name, "bad", str(error), mend if row.live else started)
+        return error, Finding(name, "bad", str(error), mend if row.live else STARTED)
     except OutletError as error:
-        return Finding(name, "bad", str(error), mend)
-    return Finding(name, "ok", Said("凭据与权限有效", "credentials and rights are good"))
+        return error, Finding(name, "bad", str(error), mend)
+    return None, Finding(name, "ok", Said("凭据与权限有效", "credentials and rights are good"))
 
 
 def _open(ctx: Context) -> list[Finding]:

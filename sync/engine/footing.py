@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,6 @@ from sync.vault import Vault
 
 FONTS = Path("/usr/share/fonts/opentype/noto/NotoSerifCJK-Regular.ttc")
 LEAST_FREE = 0.05
-NEEDED = frozenset({"home", "database", "migrations"})  # without these there is nothing else to examine
 RESTORE = Said("改正其设置，或由备份恢复", "mend its settings, or restore it from a backup")
 READABLE = Said("将该文件或目录的权限给予此用户", "give this user the file or folder")
 SET_UP = Said(
@@ -31,10 +30,14 @@ SET_UP = Said(
 
 def findings(settings: Settings) -> list[Finding]:
     """Every check, also those that passed. Raises nothing that was foreseen: that is a finding, too."""
-    found = [one for name, look, mend in CHECKS for one in guarded(name, partial(look, settings), mend)]
-    if any(one.level == "bad" and one.check in NEEDED for one in found):
-        return found
-    return [*found, *guarded("key", partial(_secrets, settings), RESTORE)]
+    found = [one for name, look, mend in FIRST for one in guarded(name, partial(look, settings), mend)]
+    found += guarded("key", partial(_key, settings, stored=stands(found)), READABLE)
+    return found + [one for name, look in REST for one in guarded(name, partial(look, settings), READABLE)]
+
+
+def stands(found: Sequence[Finding]) -> bool:
+    """Whether there is an installation to examine further: a home, and a database of a schema that we know."""
+    return not any(one.level == "bad" and one.check in {name for name, _, _ in FIRST} for one in found)
 
 
 def _home(settings: Settings) -> list[Finding]:
@@ -76,9 +79,23 @@ def _migrations(settings: Settings) -> list[Finding]:
         return [Finding("migrations", "note", message, Said("将本程序一并更新", "update this program, too"))]
 
 
-def _key(settings: Settings) -> list[Finding]:
+def _key(settings: Settings, *, stored: bool) -> list[Finding]:
+    """Whether it is there, kept apart, and, by opening all that is `stored`, the one that sealed it."""
     path = settings.secret_key_path
-    Vault.at(path)  # BadInput: missing, damaged, or others may read it
+    vault = Vault.at(path)  # BadInput: missing, damaged, or others may read it
+    sealed = _sealed(settings) if stored else []
+    shut = [f"{name}.{field}" for name, field, text in sealed if not _opens(vault, name, field, text)]
+    if shut:
+        message = Said(
+            f"{len(sealed)} 个密文中有 {len(shut)} 个不能用此密钥打开：{'、'.join(shut)}",
+            f"{len(shut)} of {len(sealed)} secrets do not open with this key: {', '.join(shut)}",
+        )
+        mend = Said(
+            f"放回封存时所用的密钥文件（{path}），或用 `tongfa outlet set NAME --secret …` 重新给出",
+            f"put the key file back that sealed them ({path}), "
+            "or give them anew with `tongfa outlet set NAME --secret …`",
+        )
+        return [Finding("key", "bad", message, mend)]
     if path.is_relative_to(settings.home):
         message = Said(
             "密钥在数据目录内：备份数据目录即同时带走密文与密钥",
@@ -89,28 +106,18 @@ def _key(settings: Settings) -> list[Finding]:
     return [Finding("key", "ok", str(path))]
 
 
-def _secrets(settings: Settings) -> list[Finding]:
-    """Whether the key is the one that sealed what is stored: each secret is opened. Only their names are told."""
+def _sealed(settings: Settings) -> list[tuple[str, str, str]]:
+    """Outlet, name and sealed text of every secret."""
     with _opened(settings) as store, store.read() as connection:
-        sealed = [(row.name, field, text) for row in outlets.every(connection) for field, text in row.secrets.items()]
-    vault, shut = Vault.at(settings.secret_key_path), []
-    for name, field, text in sealed:
-        try:
-            vault.open(name, field, text)
-        except BadInput:
-            shut.append(f"{name}.{field}")
-    if not shut:
-        return []
-    message = Said(
-        f"{len(sealed)} 个密文中有 {len(shut)} 个不能用此密钥打开：{'、'.join(shut)}",
-        f"{len(shut)} of {len(sealed)} secrets do not open with this key: {', '.join(shut)}",
-    )
-    mend = Said(
-        f"放回封存时所用的密钥文件（{settings.secret_key_path}），或用 `tongfa outlet set NAME --secret …` 重新给出",
-        f"put the key file back that sealed them ({settings.secret_key_path}), "
-        "or give them anew with `tongfa outlet set NAME --secret …`",
-    )
-    return [Finding("key", "bad", message, mend)]
+        return [(row.name, field, text) for row in outlets.every(connection) for field, text in row.secrets.items()]
+
+
+def _opens(vault: Vault, name: str, field: str, text: str) -> bool:
+    try:
+        vault.open(name, field, text)
+    except BadInput:
+        return False
+    return True
 
 
 def _broker(settings: Settings) -> list[Finding]:
@@ -175,14 +182,15 @@ def _opened(settings: Settings) -> Iterator[Store]:
         store.close()
 
 
-# Name, check, and the mend of whatever keeps it from looking.
-CHECKS: tuple[tuple[str, Callable[[Settings], list[Finding]], Said], ...] = (
+# Name, check, and the mend of whatever keeps it from looking. Without these there is nothing else to examine.
+FIRST: tuple[tuple[str, Callable[[Settings], list[Finding]], Said], ...] = (
     ("home", _home, READABLE),
     ("database", _database, RESTORE),
     ("migrations", _migrations, RESTORE),
-    ("key", _key, READABLE),
-    ("broker", _broker, READABLE),
-    ("disk", _disk, READABLE),
-    ("fonts", _fonts, READABLE),
-    ("confinement", _walls, READABLE),
+)
+REST: tuple[tuple[str, Callable[[Settings], list[Finding]]], ...] = (
+    ("broker", _broker),
+    ("disk", _disk),
+    ("fonts", _fonts),
+    ("confinement", _walls),
 )

@@ -246,6 +246,18 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "outlet: live with a blank setting": (
         "outlet add new --kind wechat --live --set app_id= --secret app_secret=env:HOME", "kind wechat",
         "needs all its settings", "add --set app_id=…"),
+    "outlet: live at what is no address": (
+        "outlet add new --kind webhook --live --set url=ftp://x --secret secret=whsec_zz", "--set url", "no address",
+        "https://"),
+    "outlet: live with what is no secret": (
+        "outlet add new --kind webhook --live --set url=https://a.example --secret secret=whsec_zz", "--secret secret",
+        "1 bytes", "make a new one"),
+    "outlet: a sandbox with what could never go live": (
+        "outlet add new --kind webhook --set url=ftp://x --secret secret=whsec_zz", "--set url", "no address", "write"),
+    "outlet: a sandbox of a colour that is none": (
+        "outlet add new --kind website --set theme=red", "--set theme", "cannot be the main colour", "contrast"),
+    "outlet: set a colour that is none": (
+        "outlet set site --set theme=red", "--set theme", "cannot be the main colour", "contrast"),
     "outlet: made live without settings": ("outlet set wechat --live", "kind wechat", "needs all", "--set app_id=…"),
     "outlet: set nothing": ("outlet set site", "outlet set", "nothing to change", "tongfa outlet set site"),
     "outlet: set unknown": ("outlet set sitte --optional", "outlet sitte", "no such outlet", "did you mean site?"),

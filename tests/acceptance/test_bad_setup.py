@@ -15,7 +15,10 @@ import pytest
 
 from sync.ownership import ProcessLock
 from sync.settings import Settings, variable
+from sync.store import outlets
+from sync.store.session import Store
 from tests.acceptance.commands import Door, assert_refusal, refused, snapshot
+from tests.acceptance.forks import Result
 from tests.acceptance.installation import Installation, write_item
 from tests.acceptance.mode import TONGFA
 
@@ -193,6 +196,70 @@ def test_a_newer_database_is_left_alone(opened: Door, tmp_path: Path) -> None:
     assert before == snapshot(home)
 
 
+# what doctor says of all that
+
+
+def level(told: Result, check: str) -> str:
+    """Of the one finding of this check; doctor has examined everything else, too, and ends with 7."""
+    assert (7, "") == (told.code, told.err)
+    (found,) = [one for one in told.json["findings"] if one["check"] == check]
+    assert found["level"] != "bad" or found["mend"]
+    return str(found["level"])
+
+
+def test_doctor_examines_what_is_not_there(opened: Door, tmp_path: Path) -> None:
+    """Neither a missing home, database or key nor an old schema keeps it from saying so, and none is made."""
+    home = tmp_path / "home"
+    assert "bad" == level(opened.run("doctor", "--json", TONGFA_HOME=str(home)), "home")
+    assert not home.exists()
+    opened.done("setup", TONGFA_HOME=str(home))
+    key = (home / "secret.key").read_bytes()
+    (home / "secret.key").unlink()
+    told = opened.run("doctor", "--json", TONGFA_HOME=str(home))
+    assert ("bad", "ok", "ok") == (level(told, "key"), level(told, "migrations"), level(told, "due work"))
+    (home / "secret.key").write_bytes(key)
+    with closing(sqlite3.connect(home / "tongfa.sqlite3")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0000_pre'")
+    told = opened.run("doctor", "--json", TONGFA_HOME=str(home))
+    assert ("ok", "bad") == (level(told, "database"), level(told, "migrations"))
+    (home / "tongfa.sqlite3").unlink()
+    assert "bad" == level(opened.run("doctor", "--json", TONGFA_HOME=str(home)), "database")
+    assert not (home / "tongfa.sqlite3").exists()
+
+
+def test_doctor_speaks_the_installations_language(opened: Door, tmp_path: Path) -> None:
+    """The same findings, in Chinese or English; `check` and `level` are the same in both."""
+    home = str(tmp_path / "home")
+    opened.done("outlet", "add", "site", "--kind", "website", TONGFA_HOME=home)
+    both = [opened.run("doctor", "--json", TONGFA_HOME=home, TONGFA_LANG=lang).json for lang in ("zh-CN", "en")]
+    chinese, english = ([(one["check"], one["level"]) for one in told["findings"]] for told in both)
+    assert chinese == english
+    text = opened.run("doctor", TONGFA_HOME=home, TONGFA_LANG="zh-CN").out
+    assert "✗ 预置工作进程: 没有在运行\n    → `tongfa up`，或 `tongfa worker --lane prepare`" in text
+    text = opened.run("doctor", TONGFA_HOME=home, TONGFA_LANG="en").out
+    assert "✗ prepare worker: none is running\n    → `tongfa up`, or `tongfa worker --lane prepare`" in text
+
+
+def test_what_no_channel_can_be_made_of_is_a_finding(opened: Door, tmp_path: Path) -> None:
+    """Stored by an older version, or written past us: `outlet check` and `doctor` say so, and of the others too."""
+    home = tmp_path / "home"
+    for name in ("bad", "site"):
+        opened.done("outlet", "add", name, "--kind", "website", TONGFA_HOME=str(home))
+    store = Store(f"sqlite:///{home / 'tongfa.sqlite3'}")
+    with store.write() as connection:
+        row = outlets.get(connection, "bad")
+        outlets.change(connection, row, "changed", at=1, actor="test", settings={"theme": "red"})
+    store.close()
+    (home / "sandbox" / "pages").mkdir(parents=True)
+    (home / "sandbox" / "pages" / "address").write_text("http://127.0.0.1:9")
+    told = opened.run("outlet", "check", "bad", "--json", TONGFA_HOME=str(home))
+    assert (7, False, "BadInput") == (told.code, told.json["ok"], told.json["error"])
+    assert "theme" in told.json["message"] and "outlet set bad" in told.json["mend"]
+    assert 7 == opened.run("outlet", "check", "bad", TONGFA_HOME=str(home)).code
+    told = opened.run("doctor", "--json", TONGFA_HOME=str(home))
+    assert ("bad", "bad") == (level(told, "outlet bad (sandbox)"), level(told, "outlet site (sandbox)"))
+
+
 # space
 
 
@@ -285,10 +352,12 @@ def test_a_repeated_request_needs_no_worker(opened: Door, tmp_path: Path) -> Non
 
 
 def test_no_sandbox_runs(opened: Door) -> None:
-    """`outlet check` finds it (7), and says what starts it."""
+    """`outlet check` and `doctor` find it (7), and say what starts it."""
     told = opened.run("outlet", "check", "site", "--json")
     assert (7, False) == (told.code, told.json["ok"])
-    assert "start `tongfa up`" in told.json["message"]
+    assert "`tongfa up` starts" in told.json["mend"]
+    findings = {one["check"]: one for one in opened.run("doctor", "--json").json["findings"]}
+    assert "`tongfa up` starts" in findings["outlet site (sandbox)"]["mend"]
 
 
 def test_the_port_is_taken(opened: Door, tmp_path: Path) -> None:
