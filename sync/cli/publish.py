@@ -15,6 +15,7 @@ from sync.cli.output import (
     Json,
     document,
     err,
+    help_word,
     labelled,
     out,
     plain,
@@ -36,6 +37,7 @@ from sync.engine.plan import Order, planned_before
 from sync.engine.plan import plan as plan_order
 from sync.flow import R
 from sync.model import Align, BadInput, Policy
+from sync.store.people import THREE
 
 PATIENCE = 0.5  # seconds a missing worker is given to come up
 LOOK_AGAIN = 0.1  # seconds
@@ -162,6 +164,11 @@ def show_report(told: dict[str, Any]) -> None:
     rows = told["deliveries"]
     at = when(told["release_at"], exact=True)
     out.print(labelled("release", f"{told['release']} · {state_word(told['state'])} · {at}"), soft_wrap=True)
+    if told["review"]["rule"] != THREE and told["action"] != "withdraw":
+        say(help_word("未经审核发布 · published without review", "published without review"))
+    if told["late"]:
+        behind = dict.fromkeys(one["outlet"] for one in rows if one["late"])
+        out.print(labelled("late", ", ".join(behind)), soft_wrap=True)
     if told["why"]:
         out.print(labelled("why", told["why"]), soft_wrap=True)
     names = {one["id"]: one["outlet"] + ("" if one["live"] else " °") for one in rows}

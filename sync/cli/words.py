@@ -27,6 +27,7 @@ LABELS = {
     "item": "稿件",
     "kind": "类型",
     "level": "级别",
+    "late": "迟到",
     "lateness": "延迟 ms",
     "limit": "限制",
     "live": "正式",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sync.clock import SECOND
+from sync.engine.report import LATE
 from sync.flow import R
 from tests.acceptance.forks import Result
 from tests.acceptance.installation import (
@@ -196,6 +197,36 @@ def test_a_release_resumed_after_its_instant_goes_out_late(
     assert late.at == micros(result.json["release_at"])
     assert result.json["lateness_ms"]["first"] >= (began - late.at) / 1000
     assert all(micros(one["sent_at"]) > began for one in result.json["deliveries"])
+    assert result.json["late"] and all(one["late"] for one in result.json["deliveries"])
+    for language, told in {"en": "late", "zh-CN": "迟到"}.items():
+        lines = shared.run("release", "show", late.release, TONGFA_LANG=language).out.splitlines()
+        (line,) = (line for line in lines if line.startswith(f"{told} "))
+        assert set(FOUR) == set(line.removeprefix(told).strip().split(", "))
+
+
+def test_an_optional_outlet_that_follows_is_marked_late(outlets: Installation, tmp_path: Path) -> None:
+    """It alone, beside a required one that was on time; nothing is marked where nothing was late."""
+    title, names = "可选发布端迟到的通告", "site,spare-post"
+    outlets.knob("mastodon", "refuse", path="/api/v2/media", status=503, account="spare-post", times=0)
+    release = publish(outlets, tmp_path, title, "--at", "now", outlets=names).json["release"]
+    told = outlets.until(release, lambda report: report["deliveries"][0]["state"] == "verified")
+    assert not told["late"]
+    assert "late" not in [line.split()[0] for line in outlets.run("release", "show", release).out.splitlines()]
+    passed(micros(told["release_at"]) + LATE)
+    outlets.clear()
+    told = assert_done(outlets.run("release", "show", release, "--wait", "60", "--json")).json
+    assert told["late"]
+    assert {"site": False, "spare-post": True} == {one["outlet"]: one["late"] for one in told["deliveries"]}
+    assert "late spare-post" in outlets.run("release", "show", release).out.splitlines()
+
+
+def test_a_report_says_that_nobody_reviewed_it(shared: Installation, tmp_path: Path) -> None:
+    """Where one person publishes alone, every report says so, in the installation's language."""
+    release = publish(shared, tmp_path, "无人审核的通告", "--at", "now", "--wait").json["release"]
+    english = shared.run("release", "show", release, TONGFA_LANG="en").out.splitlines()
+    chinese = shared.run("release", "show", release, TONGFA_LANG="zh-CN").out.splitlines()
+    assert "published without review" in english
+    assert "未经审核发布 · published without review" in chinese
 
 
 def hidden(installed: Installation) -> dict[str, int]:

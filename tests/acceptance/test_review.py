@@ -86,6 +86,7 @@ def test_three_people_then_everywhere(installed: Installation, desk: Door, tmp_p
     assert (0, "released", True) == (done.code, done.json["state"], done.json["reviewed"])
     assert OUTLETS.keys() == installed.copies(title).keys()
     assert {1} == {len(appeared) for appeared in installed.copies(title).values()}
+    assert "without review" not in desk.run("release", "show", release).out
 
 
 def test_a_changed_outlet_begins_another_round(installed: Installation, desk: Door, tmp_path: Path) -> None:
