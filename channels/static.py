@@ -100,6 +100,14 @@ class StaticChannel(ABC):
     def _lists(self, shelf: Shelf) -> Iterable[tuple[str, str]]:
         """The pages that list a column and its month, by path in the site; equally many however large the site is."""
 
+    def _noted(self, rendition: Rendition, ref: str) -> Mapping[Path, bytes]:
+        """What the lists need of this page beyond its entry: files of the hidden folder."""
+        return {}
+
+    def _forgotten(self, ref: str) -> Iterable[Path]:
+        """Such files of a page that is withdrawn."""
+        return ()
+
     def _companions(self, rendition: Rendition, key: Key) -> Mapping[str, bytes]:
         """Further files of this item, by path in the site, below a hidden folder."""
         return {}
@@ -198,6 +206,7 @@ class StaticChannel(ABC):
                     corrected=notes.get("corrected", ""),
                 )
                 shelves = Shelves(self._staging)
+                self._staging.write(self._noted(rendition, ref))
                 self._list(shelves.correct(entry) if corrects else (shelves.enter(entry),))
         self._waiting.released(marker)
         return Receipt(ref, f"{self._base}/{ref}", at, notes)
@@ -279,6 +288,8 @@ class StaticChannel(ABC):
                 final.unlink()  # point of no return; from here on the note leads a repetition to the end
                 sync_folder(final.parent)
             self._list(Shelves(self._staging).leave(gone.ref, gone.month))
+            for path in self._forgotten(gone.ref):
+                path.unlink(missing_ok=True)
             clear(self._staging.served, gone.folders)
             for marker in gone.markers:
                 self._waiting.forget(marker)

@@ -1,28 +1,26 @@
 """A static website of our own templates: staged pages that appear by one rename each.
 
 Promises: the article's page is the only thing that appears at the instant; home page, column page,
-month page and feed follow it, and their number does not grow with the site. Knows the page norms of
+month page, feeds and sitemaps follow it, and their number does not grow with the site. Knows the page norms of
 government sites (meta tags, dates, breadcrumb); staging, reading back and listing are done elsewhere.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from pathlib import Path
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from channels import article
+from channels import article, feeds
 from channels.addresses import ref_of
-from channels.listing import NEWEST, Entry, Shelf
-from channels.page import Column, rendition
+from channels.listing import NEWEST, Shelf
+from channels.page import Column, asset_paths, lead_picture, rendition
 from channels.static import BASE_URL, DIRECTORY, StaticChannel
-from sync.clock import instant
 from sync.contract import Capabilities, Correct, Place, Probe, Reveal, Setting, Tools
-from sync.model import BadInput, Edition, Key, Outlet, Rendition, sha256
-from sync.render import CHINA
+from sync.model import Asset, AssetRole, BadInput, Edition, Key, Outlet, Rendition, sha256
 
 STYLE = "assets/site.css"
 LATEST = 15  # on the home page
@@ -66,15 +64,6 @@ class Site:
     style: str
 
 
-@dataclass(frozen=True, slots=True)
-class FeedItem:
-    """`when` it was published, `changed` when it was corrected last: µs UTC."""
-
-    entry: Entry
-    when: int
-    changed: int | None
-
-
 class WebsiteChannel(StaticChannel):
     kind: ClassVar[str] = "website"
     can: ClassVar[Capabilities] = Capabilities(
@@ -92,6 +81,7 @@ class WebsiteChannel(StaticChannel):
             Setting(
                 "site_id_code", "政府网站标识码（由报送系统发放）", "government site code (issued, never invented)"
             ),
+            Setting("websub_hub", "WebSub 中心地址，发布后通知它", "WebSub hub, told after each publication"),
             Setting("theme", "主色调", "main colour", default="#17509e"),
         ),
     )
@@ -108,6 +98,7 @@ class WebsiteChannel(StaticChannel):
                 "copy it from the reporting system: ten digits, or bm and eight digits; leave it out if you have none"
             )
             raise BadInput("site_id_code", f"{code!r} is no site code", mend)
+        self._hub = settings.get("websub_hub", "")
         self._css = tools.pages.render("website/site.css", theme=theme).encode()
         self._site = Site(
             name=settings.get("site_name") or outlet.name,
@@ -142,6 +133,7 @@ class WebsiteChannel(StaticChannel):
             column=Column(name, slug_of(name), column_type, f"{self._site.name}发布的{name}"),
             source=edition.text("source").strip() or self._site.name,
             heading=article.ATTACHMENTS,
+            fields={"feed": feeds.packed(self._feed_text(edition, place.key)).decode()},
             site=self._site,
         )
 
@@ -168,12 +160,39 @@ class WebsiteChannel(StaticChannel):
             "index.html",
             render("website/home.html", site=self._site, root="", newest=shelf.newest[:LATEST], columns=shelf.columns),
         )
-        items = [
-            FeedItem(entry, _instant(entry.date), _instant(entry.corrected) if entry.corrected else None)
-            for entry in shelf.newest[:NEWEST]
+        items = [feeds.item(entry, self._text(entry.path)) for entry in shelf.newest[:NEWEST]]
+        yield from feeds.feeds(self._tools.pages, self._site, self._base, self._hub, items)
+        yield from feeds.sitemaps(self._tools.pages, self._base, shelf)
+
+    def _noted(self, rendition: Rendition, ref: str) -> Mapping[Path, bytes]:
+        return {self._kept(ref): rendition.fields["feed"].encode()} if "feed" in rendition.fields else {}
+
+    def _forgotten(self, ref: str) -> Iterable[Path]:
+        return [self._kept(ref)]
+
+    def _text(self, ref: str) -> feeds.Text | None:
+        try:
+            return feeds.unpacked(self._kept(ref).read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def _kept(self, ref: str) -> Path:
+        return self._staging.hidden / "index" / "texts" / f"{sha256(ref.encode())[:32]}.json"
+
+    def _feed_text(self, edition: Edition, key: Key) -> feeds.Text:
+        paths = asset_paths(edition, key)
+
+        def whole(asset: Asset) -> str:
+            return f"{self._base}/{paths[asset.digest]}"
+
+        files = [
+            feeds.File(whole(one), one.media_type, one.size, one.name)
+            for one in edition.assets
+            if one.role is AssetRole.ATTACHMENT
         ]
-        built = max((item.changed or item.when for item in items), default=None)
-        yield "feed.xml", render("website/feed.xml", site=self._site, base=self._base, items=items, built=built)
+        picture = lead_picture(edition)
+        html = article.dressed(edition, whole)
+        return feeds.Text(html, tuple(files), whole(picture) if picture else "", edition.text("language") or "zh-CN")
 
 
 def slug_of(column: str) -> str:
@@ -190,7 +209,3 @@ def contrast_with_white(colour: str) -> float:
 
 def _path(edition: Edition, key: Key) -> str:
     return f"{KINDS.get(edition.text('kind'), KINDS['news'])[0]}/{key.token[:12]}.html"
-
-
-def _instant(date: str) -> int:
-    return instant(datetime.strptime(date, "%Y-%m-%d %H:%M").replace(tzinfo=CHINA))

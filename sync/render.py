@@ -37,6 +37,11 @@ def rfc822(instant: int) -> str:
     return format_datetime(_moment(instant))
 
 
+def rfc3339(instant: int) -> str:
+    """Microseconds UTC → `2026-11-23T09:00:00+08:00`, as Atom, JSON Feed and sitemaps write dates."""
+    return _moment(instant).isoformat()
+
+
 def size_text(size: int) -> str:
     """Bytes → `812 B`, `13.4 KB`, `2.0 MB`."""
     if size < 1024:
@@ -51,7 +56,7 @@ def _moment(instant: int) -> datetime:
 class Templates(Pages):
     """Renders `templates/<channel>/<name>`; HTML and XML escaped, `.txt`, `.typ` and `.md` as they are.
 
-    Filters for instants: `china_time`, `china_day`, `rfc822`, `iso`; for sizes in bytes: `size_text`.
+    Filters for instants: `china_time`, `china_day`, `rfc822`, `rfc3339`, `iso`; for sizes in bytes: `size_text`.
     Safe to share between threads.
     """
 
@@ -66,7 +71,7 @@ class Templates(Pages):
             lstrip_blocks=True,
         )
         self._environment.filters.update(
-            china_time=china_time, china_day=china_day, rfc822=rfc822, iso=iso, size_text=size_text
+            china_time=china_time, china_day=china_day, rfc822=rfc822, rfc3339=rfc3339, iso=iso, size_text=size_text
         )
 
     def render(self, template: str, **values: object) -> str:
