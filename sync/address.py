@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit, urlunsplit
 
@@ -89,12 +89,14 @@ def refusal(address: IPv4Address | IPv6Address, private_network: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes, in the one canonical form: host in lower-case ASCII, port always known."""
+    """Where a request goes, in the one canonical form: host in lower-case ASCII, port always known.
+
+    A `repr` leaves the address out, whose path or query may hold a secret."""
 
     scheme: str
     host: str
     port: int
-    url: str
+    url: str = field(repr=False)
 
 
 def target(url: str, private_network: bool) -> Target:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import unquote_plus, urlsplit
@@ -49,11 +49,12 @@ class Asked:
     """What was asked, for error texts: never the query, never a long path segment (some are tokens).
 
     `sent` holds every byte that may contain a secret; whatever of it comes back in an answer is not repeated.
+    Nor does a `repr` show it, or the address: Telegram's token stands in the path.
     """
 
     method: str
-    url: str
-    sent: bytes
+    url: str = field(repr=False)
+    sent: bytes = field(repr=False)
     creates: bool
 
     def __str__(self) -> str:
