@@ -141,14 +141,15 @@ class _Front:
         if scope["path"].startswith("/_sandbox/"):
             await self._own(scope, receive, send)
             return
-        body = b""
+        pieces = bytearray()
         more = True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return  # half a request has no effect
-            body += message.get("body", b"")
+            pieces += message.get("body", b"")
             more = message.get("more_body", False)
+        body = bytes(pieces)
         call = Call(Request(scope, _replay(body)), body, scope["state"]["arrived"])
         call.account = self._sandbox.account_of(call)
         knob = self._sandbox.knobs.take(call.request.method, call.request.url.path, call.account)

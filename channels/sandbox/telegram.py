@@ -10,7 +10,8 @@ private, with that bot as administrator. No method reads a message. Settings (kn
     discussed         channels have a discussion group, into which every post is forwarded
     protected         nothing may be copied or forwarded out of a channel
     aged              every message is `hours` older than it is
-    limit             at most `messages` in `seconds` to one channel, instead of 20 in a minute
+    limit             at most `messages` in `seconds` to one channel, instead of 20 in a minute, or `calls` of
+                      one bot, instead of 30 in a second
     flood             whatever would be posted is refused for `seconds`
     unlimited         no rate limits (they are counted all the same)
     rewrite           a new or edited message has `replace[1]` where the request has `replace[0]`

@@ -1,6 +1,6 @@
 """The way into the sandbox's Bot API: token, parameters, channels and rights, rates, refusals.
 
-`DIGITS:sandbox-NAME` is a valid token of bot NAME; the fault sheet's section 7 has the words of refusals.
+`DIGITS:sandbox-NAME` is a valid token of bot NAME; the fact sheet's section 7 has the words of refusals.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Door:
             raise Refusal(404, "Not Found")
         if len(call.body) > REQUEST_BYTES:
             raise Refusal(413, "Request Entity Too Large")
-        self._hold(call, f"bot {found[1]}", *PER_BOT)
+        self._hold(call, f"bot {found[1]}", *self._limit(found[1], "calls", PER_BOT))
         self.world.count(f"bot {found[1]}", now())
         given, files = await _parameters(call)
         return await method(Asked(call, found[1], given, files))
@@ -112,9 +112,12 @@ class Door:
         """Whether the channel takes so many now. Raises Refusal with the seconds to wait."""
         if flood := self.sandbox.knobs.standing("flood", asked.bot):
             raise _too_many(round(float(flood[0].parameters.get("seconds", 30))))
-        limited = self.sandbox.knobs.standing("limit", asked.bot)
-        most, seconds = (limited[0].parameters["messages"], limited[0].parameters["seconds"]) if limited else PER_CHAT
+        most, seconds = self._limit(asked.bot, "messages", PER_CHAT)
         self._hold(asked.call, f"chat {chat.id}", most - messages + 1, seconds)
+
+    def _limit(self, bot: str, of: str, usual: tuple[int, float]) -> tuple[int, float]:
+        limited = [knob.parameters for knob in self.sandbox.knobs.standing("limit", bot) if of in knob.parameters]
+        return (int(limited[0][of]), float(limited[0]["seconds"])) if limited else usual
 
     def sent(self, chat: Chat) -> None:
         self.world.count(f"chat {chat.id}", now())

@@ -152,7 +152,7 @@ class World:
         picture.thumbnail((STORED, STORED))
         stored = _jpeg(picture)
         number = next(self._sequence)
-        unique = f"AQAD{sha256(stored).hexdigest()[:12]}"
+        unique = f"AQAD{number:06d}{sha256(stored).hexdigest()[:12]}"
         photo = Photo(f"AgACAgUAAx{number:06d}-{crc32(bot.encode()):08x}", unique, bot, stored, *picture.size)
         self.photos[photo.file_id] = photo
         self.shelf.put("photo", photo.file_id, {**asdict(photo), "content": packed(photo.content)})
