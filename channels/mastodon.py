@@ -22,6 +22,7 @@ from urllib.parse import quote
 from channels import brief
 from channels import mastodon_account as api
 from channels import mastodon_post as post
+from channels.picture import Picture, Unusable, fit
 from sync import compare
 from sync.answer import not_before
 from sync.clock import SECOND
@@ -96,8 +97,9 @@ class MastodonChannel:
         if post.length(edition.title) + 2 + post.URL_LENGTH > post.TEXT_LIMIT:
             problems.append(Problem("title", f"标题过长，最多 {post.TEXT_LIMIT} 字含链接 · the title is too long"))
         for asset in post.pictures(edition):
-            if asset.size > post.SIZE_LIMIT:
-                problems.append(Problem(asset.name, "图片超过 16 MB · the picture is larger than 16 MB"))
+            if asset.size >= post.SIZE_LIMIT:
+                message = "图片超过 16 MB，将压缩 · larger than 16 MB, will be reduced"
+                problems.append(Problem(asset.name, message, fatal=False))
             if len(asset.alt) > post.ALT_LIMIT:
                 problems.append(Problem(asset.name, "替代文字超过 1500 字 · the description is longer than 1,500"))
             if not asset.alt:
@@ -132,20 +134,30 @@ class MastodonChannel:
             raise Unsupported(f"{self._outlet.name}: the instance takes only {most} characters")
 
     def prepare(self, rendition: Rendition, key: Key, replaces: Receipt | None = None) -> Prepared:
-        """Raises Rejected when the status to be corrected is gone."""
+        """Raises Rejected when the status to be corrected is gone.
+
+        A server that still processes a picture is not waited for: `arm` asks again. Uploading anew instead
+        would begin its work anew, and leave an orphan each time."""
         account = self._account.id()
         if replaces and self._account.status(replaces.ref) is None:
             raise Rejected(f"{self._outlet.name}: 要更正的嘟文已不存在 · the status to be corrected is gone")
         # Whatever a later probe has to find is newer than the newest status of now; no clock is compared.
         since = self._account.newest(account)
         media = [
-            self._account.upload(asset.name, self._tools.blob(asset.digest), asset.media_type, asset.alt)
-            for asset in rendition.files
+            self._account.upload(asset.name, made.content, made.media_type, asset.alt)
+            for asset, made in zip(rendition.files, self._fitting(rendition.files), strict=True)
         ]
         notes = {"media": ",".join(media), "account": account, "since": since}
         if replaces:
             notes["replaces"] = replaces.ref
         return Prepared(notes["media"] or "text", self._tools.now() + round(FRESH_FOR * SECOND), notes)
+
+    def _fitting(self, files: tuple[Asset, ...]) -> list[Picture]:
+        """Within what an instance takes. Raises Rejected for what is no picture."""
+        try:
+            return [fit(self._tools.blob(one.digest), one.media_type, post.PICTURE) for one in files]
+        except Unusable as error:
+            raise Rejected(f"{self._outlet.name}: 图片不能用 · a picture cannot be used: {error}") from error
 
     def arm(self, prepared: Prepared, rendition: Rendition, key: Key) -> Shot:
         media, edited = _media(prepared), prepared.notes.get("replaces", "")

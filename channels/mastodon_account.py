@@ -54,7 +54,7 @@ class Account:
         return listed(self.get(f"/api/v1/accounts/{quote(account)}/statuses?{query}"))
 
     def upload(self, name: str, content: bytes, media_type: str, description: str) -> str:
-        """The id of a picture that is ready. Raises TryLater while it is processed.
+        """The id of a picture. The server may still process it (202): `processed` tells.
 
         A lost answer leaves an orphan that the server forgets within a day: nothing happened."""
         answer = self._http.call(
@@ -65,11 +65,7 @@ class Account:
             files={"file": (name, content, media_type)},
             form={"description": description},
         )
-        media = text(found(answer), "id")
-        # Images are answered with 200 since 4.0; a server that takes its time is asked once, never waited for.
-        if answer.status == 202:
-            self.processed(media)
-        return media
+        return text(found(answer), "id")
 
     def processed(self, media: str) -> None:
         """Raises TryLater while the server works on it, Stale when it is gone."""

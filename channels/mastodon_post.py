@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from channels import brief
+from channels.picture import Wanted
 from sync import compare
 from sync.contract import Pages
 from sync.model import Asset, Edition, Token
@@ -17,6 +18,7 @@ ALT_LIMIT = 1500
 SIZE_LIMIT = 16_777_216
 FURNITURE = re.compile(r'<a\s[^>]*\bclass="[^"]*\b(?:hashtag|mention)\b[^"]*"[^>]*>')
 MEDIA_TYPES = frozenset({"image/jpeg", "image/png", "image/webp", "image/gif"})
+PICTURE = Wanted(MEDIA_TYPES, SIZE_LIMIT, pixels=33_177_600)
 
 
 def length(text: str) -> int:

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from sync import confine
 
 MOST_PIXELS = 50_000_000
+DECODING = confine.Limits(cpu_s=30, wall_s=60.0, memory=1024 * 1024 * 1024)  # of one of so many pixels
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
 READABLE = frozenset({"image/jpeg", "image/png", "image/gif", "image/bmp", "image/webp"})
 ENDINGS = {"image/jpeg": "jpg", "image/png": "png", "image/gif": "gif", "image/bmp": "bmp", "image/webp": "webp"}
@@ -82,7 +83,7 @@ def fit(content: bytes, media_type: str, wanted: Wanted) -> Picture:
         "png": "image/png" in wanted.types,
     }
     try:
-        told, made = confine.run("channels.picture:reduce", asked, [content])
+        told, made = confine.run("channels.picture:reduce", asked, [content], limits=DECODING)
     except confine.Failed as failed:
         raise Unusable(f"it cannot be converted: {failed}") from None
     if "unusable" in told:
@@ -160,7 +161,10 @@ def _opened(content: bytes) -> Image.Image:
             # A telephone's JPEG may carry a preview as a second picture (MPO); that is no animation.
             if opened.format != "MPO" and getattr(opened, "n_frames", 1) > 1:
                 raise Unusable("an animated picture cannot be converted without loss")
-            upright = ImageOps.exif_transpose(opened).convert("RGBA")
+            turned = ImageOps.exif_transpose(opened)
+            if not turned.has_transparency_data:
+                return turned.convert("RGB")
+            upright = turned.convert("RGBA")
     except UNDECODABLE as error:
         raise Unusable("not a picture that can be read") from error
     ground = Image.new("RGBA", upright.size, "white")

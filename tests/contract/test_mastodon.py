@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from channels import mastodon_post as post
 from channels.mastodon import MastodonChannel
@@ -15,7 +17,7 @@ from sync.contract import Accepted, Ambiguous, Place, Prepared, Receipt, Rejecte
 from sync.model import Asset, AssetRole, Edition, Key, Outlet, Rendition, Sighting, Token, sha256
 from sync.render import Templates
 from tests.contract.bench import CLOCK, server, window
-from tests.contract.bench_mastodon import EDITION, OTHER_PICTURE, PICTURE, MastodonBench, bench
+from tests.contract.bench_mastodon import BLOBS, EDITION, OTHER_PICTURE, PICTURE, MastodonBench, bench
 
 CANONICAL = "https://county.example/2026/11/12.html"
 PAGES = Templates()
@@ -481,12 +483,45 @@ def test_what_was_public_before_a_restart_of_the_outlet_is_corrected_and_withdra
 # media
 
 
-def test_a_picture_in_process_is_try_later(mastodon: MastodonBench) -> None:
-    """Nobody waits in prepare."""
-    mastodon.sandbox.knob("slow_media", seconds=60)
+def test_a_picture_in_process_holds_up_the_arming_and_is_not_uploaded_again(mastodon: MastodonBench) -> None:
+    """Nobody waits in prepare; what was uploaded is armed once the server has done with it."""
+    mastodon.sandbox.knob("slow_media", seconds=1.0)
     key = mastodon.key()
+    rendition = mastodon.render(key)
+    prepared = mastodon.channel().prepare(rendition, key)
     with pytest.raises(TryLater):
-        mastodon.channel().prepare(mastodon.render(key), key)
+        mastodon.channel().arm(prepared, rendition, key)
+    ends = time.monotonic() + 20
+    while True:
+        try:
+            shot = mastodon.channel().arm(prepared, rendition, key)
+            break
+        except TryLater:
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+    shot.send(window(), CLOCK.boottime)
+    receipt = shot.settle()
+    assert isinstance(receipt, Receipt)
+    assert () == mastodon.channel().verify(receipt, rendition).problems
+    assert 1 == [line["effect"] for line in mastodon.sandbox.record() if line["applied"]].count("media_uploaded")
+
+
+def test_a_picture_that_is_too_large_is_reduced_and_recognised(mastodon: MastodonBench) -> None:
+    """More pixels than an instance takes: fewer of them, and still the same picture to a reader."""
+    large = io.BytesIO()
+    Image.new("RGB", (7000, 5000), "#17509e").save(large, "PNG")
+    digest = sha256(large.getvalue())
+    BLOBS[digest] = large.getvalue()
+    asset = Asset(digest, "image/png", len(large.getvalue()), "large.png", AssetRole.IMAGE, "蓝")
+    given = replace(EDITION, assets=(asset,), body=f'<p><img src="asset:{digest}" alt="蓝"></p>')
+    assert [] == [problem for problem in mastodon.channel().check(given) if problem.fatal]
+    key = mastodon.key()
+    rendition = mastodon.channel().render(given, Place(key, mastodon.canonical(key)))
+    shot = mastodon.channel().arm(mastodon.channel().prepare(rendition, key), rendition, key)
+    shot.send(window(), CLOCK.boottime)
+    receipt = shot.settle()
+    assert isinstance(receipt, Receipt)
+    assert () == mastodon.channel().verify(receipt, rendition).problems
 
 
 def test_forgotten_pictures_make_it_stale(mastodon: MastodonBench) -> None:
