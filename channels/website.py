@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from channels import article, feeds
+from channels import article, feeds, pings
 from channels.addresses import ref_of
 from channels.listing import NEWEST, Shelf
 from channels.page import Column, asset_paths, lead_picture, rendition
@@ -81,8 +81,8 @@ class WebsiteChannel(StaticChannel):
             Setting(
                 "site_id_code", "政府网站标识码（由报送系统发放）", "government site code (issued, never invented)"
             ),
-            Setting("websub_hub", "WebSub 中心地址，发布后通知它", "WebSub hub, told after each publication"),
             Setting("theme", "主色调", "main colour", default="#17509e"),
+            *pings.SETTINGS,
         ),
     )
 
@@ -98,7 +98,7 @@ class WebsiteChannel(StaticChannel):
                 "copy it from the reporting system: ten digits, or bm and eight digits; leave it out if you have none"
             )
             raise BadInput("site_id_code", f"{code!r} is no site code", mend)
-        self._hub = settings.get("websub_hub", "")
+        self._pings = pings.Pings(tools.http, outlet.name, self._base, settings, outlet.secrets)
         self._css = tools.pages.render("website/site.css", theme=theme).encode()
         self._site = Site(
             name=settings.get("site_name") or outlet.name,
@@ -109,11 +109,18 @@ class WebsiteChannel(StaticChannel):
 
     @classmethod
     def twin(cls, outlet: Outlet, sandbox: str, folder: str) -> Outlet:
+        """Whoever would be told of its pages is played by the same sandbox."""
         twin = super().twin(outlet, sandbox, folder)
-        if "site_domain" not in outlet.settings:
-            return twin
-        settings = {**twin.settings, "site_domain": urlsplit(sandbox).netloc}
-        return Outlet(twin.name, twin.unit, twin.kind, settings, {}, twin.required, private_network=True)
+        told = f"{sandbox.rstrip('/')}/_pings/"
+        settings = {**twin.settings, "indexnow_base": f"{told}indexnow", "baidu_base": f"{told}baidu"}
+        if "site_domain" in outlet.settings:
+            settings["site_domain"] = urlsplit(sandbox).netloc
+        if outlet.settings.get("websub_hub"):
+            settings["websub_hub"] = f"{told}websub"
+        secrets = {}
+        if outlet.settings.get("baidu_site"):
+            settings["baidu_site"], secrets["baidu_token"] = urlsplit(sandbox).netloc, f"sandbox-{outlet.name}"
+        return Outlet(twin.name, twin.unit, twin.kind, settings, secrets, twin.required, private_network=True)
 
     # pure
 
@@ -140,7 +147,7 @@ class WebsiteChannel(StaticChannel):
     # what StaticChannel asks for
 
     def _shared(self) -> Mapping[str, bytes]:
-        return {STYLE: self._css}
+        return {STYLE: self._css, **self._pings.files}
 
     def _lists(self, shelf: Shelf) -> Iterator[tuple[str, str]]:
         slug, month = shelf.column.slug, shelf.name
@@ -161,7 +168,7 @@ class WebsiteChannel(StaticChannel):
             render("website/home.html", site=self._site, root="", newest=shelf.newest[:LATEST], columns=shelf.columns),
         )
         items = [feeds.item(entry, self._text(entry.path)) for entry in shelf.newest[:NEWEST]]
-        yield from feeds.feeds(self._tools.pages, self._site, self._base, self._hub, items)
+        yield from feeds.feeds(self._tools.pages, self._site, self._base, self._pings.hub, items)
         yield from feeds.sitemaps(self._tools.pages, self._base, shelf)
 
     def _noted(self, rendition: Rendition, ref: str) -> Mapping[Path, bytes]:
@@ -169,6 +176,14 @@ class WebsiteChannel(StaticChannel):
 
     def _forgotten(self, ref: str) -> Iterable[Path]:
         return [self._kept(ref)]
+
+    # after it is live
+
+    def pings(self) -> tuple[str, ...]:
+        return self._pings.names
+
+    def ping(self, name: str, url: str, *, gone: bool) -> None:
+        self._pings.give(name, url, gone=gone)
 
     def _text(self, ref: str) -> feeds.Text | None:
         try:

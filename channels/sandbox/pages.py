@@ -2,6 +2,7 @@
 
 `python -m channels.sandbox.pages --port 0 --home DIR`; every request is in the record, `detail.status`
 says how it was answered. Read-only; no folder listings, no hidden files, no way out of `www`.
+Beside that it plays whom a website tells of its pages (`channels.sandbox.pings`).
 Knobs of its own, standing until cleared, by `path` (the whole path, with the outlet's name):
 
     alter         in text answers `replace: [old, new]`
@@ -26,6 +27,7 @@ from urllib.parse import unquote
 from starlette.responses import Response
 
 from channels.sandbox.knobs import Knob
+from channels.sandbox.pings import Pings
 from channels.sandbox.server import Call, Sandbox, now, serve
 
 FAULTS = ("status", "lag", "vanish", "alter", "drop_cell", "swap_picture")
@@ -135,6 +137,7 @@ def another_picture() -> bytes:
 
 
 def build(sandbox: Sandbox) -> None:
+    Pings(sandbox)
     Pages(sandbox)
 
 
