@@ -133,6 +133,7 @@ class Capabilities:
     None for ever. `address`: the public address is known at plan, so it may be canonical.
     `polls`: seconds after acceptance at which a queued job may be asked about; the last repeats.
     `budgets`: calls count against each that names them, across all processes; what is beyond raises HeldBack.
+    `optional`: it is never a required one; nothing may wait for it.
     """
 
     reveal: Reveal
@@ -146,6 +147,7 @@ class Capabilities:
     polls: tuple[float, ...] = ()
     limits: Mapping[str, int] = field(default_factory=dict)
     budgets: tuple[Budget, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,9 @@ class Shot(ABC):
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where an edition is rendered for: this delivery's key, the release's canonical address, and, for a
-    correction in place, the copy that is public there now."""
+    correction in place, the copy that is public there now.
+
+    A notification changes nothing that was sent before: its `replaces` is the notification that it corrects."""
 
     key: Key
     canonical: str | None
@@ -290,9 +294,9 @@ class Tokens(Protocol):
         """The token that is kept, unless it is missing, about to expire, or the one that was `refused`.
 
         Then one caller at a time, over all processes, runs `renew` (given the value that was kept, or "");
-        the others wait for what it gains. `renew` may raise an OutletError: then what was kept stays kept,
-        and nothing ever overwrites it with nothing. Raises what `renew` raises, for a few seconds also to
-        those who come after it failed; and HeldBack when another process has been renewing for too long.
+        the others wait for what it gains. `renew` may raise an OutletError: then what was kept stays kept, is
+        used as long as it lasts, and nothing ever overwrites it with nothing. Raises what `renew` raises, for a
+        few seconds also to those who come after it failed; and HeldBack when another process renews for too long.
         """
         ...
 
@@ -418,4 +422,18 @@ class Expiring(Protocol):
 
     def expires(self) -> int | None:
         """When they end, µs UTC; None: not for all that is known. May ask the outlet; raises an OutletError."""
+        ...
+
+
+@runtime_checkable
+class Announcer(Protocol):
+    """What a channel may be beside: one that tells others (hubs, search engines) of what is live."""
+
+    def pings(self) -> tuple[str, ...]:
+        """The notices that this outlet's settings ask for, by name."""
+        ...
+
+    def ping(self, name: str, url: str, *, gone: bool) -> None:
+        """Give one of them, of one public address; `gone`: it was withdrawn. Nothing becomes public by it, and it
+        may be repeated. Raises an OutletError."""
         ...
