@@ -13,7 +13,7 @@ from sync.clock import iso
 from sync.engine import control, report
 from sync.engine.context import Context
 from sync.flow import D
-from sync.store import deliveries, journal, outlets, releases
+from sync.store import deliveries, journal
 
 delivery = group("投送 deliveries: one item at one outlet")
 
@@ -37,15 +37,10 @@ def list_(
     json: Json = False,
 ) -> None:
     """Deliveries, of all releases."""
-    with wired().store.read() as connection:
-        kinds = {row.name: row.kind for row in outlets.every(connection, retired=True)}
-        listed = [
-            {
-                **report.delivery_report(releases.get(connection, row.release), row, kinds[row.outlet]),
-                "release": row.release,
-            }
-            for row in deliveries.page(connection, state=state, size=limit + 1)
-        ]
+    ctx = wired()
+    with ctx.store.read() as connection:
+        rows = deliveries.page(connection, state=state, size=limit + 1)
+        listed = [report.told_of(connection, ctx.kind, row) for row in rows]
     show_list(
         "deliveries",
         listed,
@@ -95,10 +90,8 @@ def settle(
 def _show(ctx: Context, delivery_id: str, json: bool) -> None:
     with ctx.store.read() as connection:
         row = found(lambda: deliveries.get(connection, delivery_id), "delivery", delivery_id)
-        kind = outlets.get(connection, row.outlet).kind
-        told: dict[str, Any] = report.delivery_report(releases.get(connection, row.release), row, kind)
+        told: dict[str, Any] = report.told_of(connection, ctx.kind, row)
         history = journal.of(connection, "delivery", delivery_id)
-    told["release"] = row.release
     told["history"] = [
         {"at": iso(one.at), "act": one.act, "state": one.state, "actor": one.actor, "detail": one.detail}
         for one in history

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from sync.clock import MILLISECOND, SECOND, iso
 from sync.contract import TryLater
-from sync.engine import approval, outcome
+from sync.engine import approval, notice, outcome
 from sync.engine.context import Context
 from sync.engine.evidence import clock_evidence, clock_offset, differ
 from sync.engine.fit import armed_elsewhere, going, is_due, is_free, may_go, outdated, too_late
@@ -36,6 +36,7 @@ class Claim:
     def __init__(self, ctx: Context, release_id: str, among: Collection[str] | None = None) -> None:
         self._ctx, self.id, self._among = ctx, release_id, among
         self.rows: dict[str, Record] = {}
+        self._notices: Collection[str] = ()  # outlets of it that only notify: those take no part in the instant
         self.alone = True  # no other process has a shard of it
         self.earliest = 0  # µs before the instant at which the first of all its shots leaves
         self.committed = False  # the release was committed before: these deliveries follow alone, late
@@ -49,8 +50,9 @@ class Claim:
         with ctx.store.write() as connection:
             joined, now = releases.get(connection, self.id), ctx.store.now(connection)
             rows = deliveries.standing(connection, self.id)
+            self._notices = notice.among(ctx, connection, (row.outlet for row in rows))
             mine = [row for row in rows if self._among is None or row.id in self._among]
-            free = [row for row in mine if is_due(row, now)]
+            free = self._due(connection, joined, rows, [row for row in mine if is_due(row, now)], now)
             if joined.state not in (R.READY, R.COMMITTED) or not free:
                 return False
             self.committed = joined.state == R.COMMITTED
@@ -62,16 +64,16 @@ class Claim:
                 return False
             if must_wait(ctx, connection, *free):
                 return False
-            if older := outdated(connection, joined, free):
+            if older := outdated(ctx, connection, joined, free):
                 self._overtaken(connection, joined, older, now)
                 return False
             if not self.committed:
-                free = [row for row in mine if is_free(row)]
+                free = [row for row in mine if is_free(row) and row.outlet not in self._notices]
                 # Whoever holds a required one will arm it, and nothing is committed before (see `commit`).
-                if any(row.required and row.owner is None and not is_free(row) for row in going(rows)):
+                if any(row.required and row.owner is None and not is_free(row) for row in self._at_once(rows)):
                     return False
             ids = {row.id for row in free}
-            others = [row for row in going(rows) if row.id not in ids]
+            others = [row for row in self._at_once(rows) if row.id not in ids]
             self.alone = not any(row.required or row.state == D.PREPARED for row in others)
             self.earliest = max(row.ahead for row in rows)
             ahead = joined.release_at is not None and joined.release_at > now
@@ -82,6 +84,22 @@ class Claim:
             self.rows = {row.id: row for row in deliveries.some(connection, [row.id for row in free])}
         ctx.held.add(self.rows)
         return True
+
+    def _at_once(self, rows: Sequence[Record]) -> list[Record]:
+        """Those that go out together at the instant."""
+        return [row for row in going(rows) if row.outlet not in self._notices]
+
+    def _due(
+        self, connection: Connection, joined: Record, rows: Sequence[Record], due: Sequence[Record], now: int
+    ) -> list[Record]:
+        """Of what is due, what may go out now. A notification that became due too early waits; and none keeps
+        another delivery that follows late waiting for its own arming."""
+        waiting = notice.waiting(self._ctx, connection, joined, rows)
+        nothing = {"duty": None, "due_at": None}
+        early = [Change(row, values=nothing) for row in due if row.id in waiting]
+        self._change(connection, early, now)
+        due = [row for row in due if row.id not in waiting]
+        return [row for row in due if row.outlet not in self._notices] or due
 
     def _overtaken(self, connection: Connection, joined: Record, rows: Sequence[Record], now: int) -> None:
         """A later revision is public: these must not appear beside it, nor take its place."""
@@ -102,7 +120,7 @@ class Claim:
         with ctx.store.write() as connection:
             joined, now = releases.get(connection, self.id), ctx.store.now(connection)
             held = deliveries.some(connection, self.rows, light=True)
-            older = outdated(connection, joined, [row for row in held if row.owner == ctx.owner])
+            older = outdated(ctx, connection, joined, [row for row in held if row.owner == ctx.owner])
             if older and joined.state in (R.READY, R.COMMITTED):
                 self._overtaken(connection, joined, older, now)
             given = self._give_back(connection, list(self.rows), now)
@@ -181,7 +199,7 @@ class Claim:
     def _others(self, connection: Connection) -> list[Record]:
         """What other processes have armed. Raises NotYet when a required one is not, or its owner is dead."""
         rows = [row for row in deliveries.standing(connection, self.id) if row.id not in self.rows]
-        return armed_elsewhere(self._ctx, rows)
+        return armed_elsewhere(self._ctx, self._at_once(rows))
 
     def _committed_elsewhere(
         self, connection: Connection, joined: Record, armed: Collection[str], now: int

@@ -1,32 +1,27 @@
-"""What a person may decide: hold, resume, cancel a release; retry, drop, settle a delivery; retire an outlet."""
+"""What a person may decide: hold, resume, cancel a release; retry or drop a delivery; retire an outlet.
+
+What they found at an outlet is in `sync.engine.settle`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, select
 
 from sync.clock import SECOND
-from sync.contract import Receipt
 from sync.engine import outcome
 from sync.engine.approval import waits
-from sync.engine.context import Context, dump, prepared
-from sync.engine.identity import LOOKING, barred
+from sync.engine.context import Context
 from sync.engine.people import ORDERS, STOPS, acting
-from sync.engine.report import next_of_delivery, next_of_release
+from sync.engine.settle import decide, refuse_barred, settle, units_of
 from sync.flow import ENDED, RE, D, E, IllegalMove, R
 from sync.model import BadInput
-from sync.store import copies, deliveries, outlets, releases, reviews
+from sync.store import deliveries, outlets, releases
 from sync.store.outlets import Unknown
 from sync.store.tables import Record, delivery
 
-# What a person found: what follows, and who looks next.
-FOUND: dict[str, tuple[E, str | None]] = {
-    "public": (E.SETTLED_PUBLIC, "verify"),
-    "hidden": (E.SETTLED_HIDDEN, "release"),
-    "nothing": (E.SETTLED_NOTHING, "prepare"),
-}
+__all__ = ["cancel", "drop", "hold", "resume", "retire", "retry", "settle"]
 
 
 def hold(ctx: Context, release_id: str) -> None:
@@ -47,7 +42,7 @@ def resume(ctx: Context, release_id: str) -> None:
         now = ctx.store.now(connection)
         row = _release(connection, release_id)
         for one in deliveries.of_release(connection, release_id):
-            _refuse_barred(ctx, connection, one)
+            refuse_barred(ctx, connection, one)
         acting(ctx, connection, units_of(connection, row), ORDERS)
         overdue_at: int | None = max(row.release_at or now, now) + round(ctx.settings.late_limit_s * SECOND)
         if waits(row) and row.release_at is None:
@@ -78,11 +73,12 @@ def cancel(ctx: Context, release_id: str) -> None:
 
 def retry(ctx: Context, delivery_id: str) -> None:
     """Try a failed delivery again. In a held release, resume the release instead."""
-    _decide(ctx, delivery_id, E.RETRIED, duty="prepare", attempts=0, problems=[])
+    decide(ctx, delivery_id, E.RETRIED, duty="prepare", attempts=0, problems=[])
 
 
 def drop(ctx: Context, delivery_id: str) -> None:
-    """Give a failed delivery up: its release can then go on, or end, without it.
+    """Give a failed delivery up, or one that is still to follow after the others: its release can go on, or end,
+    without it.
 
     Raises BadInput for the canonical outlet before the commit: the others' texts link to it."""
     with ctx.store.read() as connection:
@@ -97,86 +93,10 @@ def drop(ctx: Context, delivery_id: str) -> None:
     ):
         mend = f"mend it and resume, or `tongfa release cancel {joined.id}` and publish without {row.outlet}"
         raise BadInput(f"delivery {delivery_id}", "the other outlets link to this one", mend)
-    _decide(ctx, delivery_id, E.CANCELLED, duty=None)
-
-
-def settle(ctx: Context, delivery_id: str, found: str, url: str | None) -> None:
-    """What a person found at the outlet of an unresolved delivery: public (with its address), hidden, nothing."""
-    if found not in FOUND:
-        raise BadInput("--found", f"{found!r} is none of {', '.join(FOUND)}", "say what the outlet shows")
-    values: dict[str, Any] = {"problems": []}
-    if found == "public":
-        if not url:
-            raise BadInput("--url", "an address is needed for what is public", "paste the page's address")
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
-            raise BadInput("--url", f"{url!r} is no address of a page", "paste it whole, beginning with https://")
-        now = ctx.clock.now()
-        with ctx.store.read() as connection:
-            row = next(iter(deliveries.some(connection, [delivery_id])), None)
-        there = prepared(row) if row is not None else None  # what a later correction or withdrawal goes by
-        found_at = Receipt(there.ref, url, now, there.notes) if there is not None else Receipt("", url, now)
-        values |= {"receipt": dump(found_at), "released_at": now}
-    event, duty = FOUND[found]
-    if _withdraws(ctx, delivery_id):
-        if found == "hidden":
-            raise BadInput(
-                "--found", "a withdrawal is unresolved", "say whether it is still public, or nothing is there"
-            )
-        values = {"problems": []}
-        event, duty = {"public": (E.STILL_PUBLIC, "withdraw"), "nothing": (E.SETTLED_GONE, None)}[found]
-    _decide(ctx, delivery_id, event, duty=duty, detail={"found": found, "url": url}, **values)
-
-
-def _refuse_barred(ctx: Context, connection: Connection, row: Record) -> None:
-    """Letting something go on that nothing may be sent for would only look as if it went on. Raises BadInput."""
-    if (why := barred(ctx, connection, row)) is not None:
-        mend = "`tongfa restore --status` shows what is left" if why == LOOKING else "`tongfa doctor` tells more"
-        raise BadInput(f"outlet {row.outlet}", why, mend)
-
-
-def _withdraws(ctx: Context, delivery_id: str) -> bool:
-    with ctx.store.read() as connection:
-        row = next(iter(deliveries.some(connection, [delivery_id])), None)
-        return row is not None and releases.get(connection, row.release).action == "withdraw"
-
-
-def _decide(
-    ctx: Context,
-    delivery_id: str,
-    event: E,
-    *,
-    duty: str | None,
-    detail: dict[str, Any] | None = None,
-    **values: Any,
-) -> None:
-    with ctx.store.write() as connection:
-        now = ctx.store.now(connection)
-        try:
-            row = deliveries.get(connection, delivery_id)
-        except Unknown:
-            mend = "`tongfa delivery list` shows them"
-            raise BadInput(f"delivery {delivery_id}", "there is no such delivery", mend) from None
-        acting(ctx, connection, units_of(connection, releases.get(connection, row.release)), ORDERS)
-        if event is E.RETRIED:
-            _refuse_barred(ctx, connection, row)
-        due = {"duty": duty, "due_at": now if duty else None}
-        try:
-            after = deliveries.move(connection, row, event, at=now, actor=ctx.actor, detail=detail, **due, **values)
-        except IllegalMove:
-            joined = releases.get(connection, row.release)
-            needed = next_of_release(joined) or next_of_delivery(joined, row)
-            mend = needed or f"it needs no decision; `tongfa delivery show {delivery_id}` shows it"
-            what = {E.RETRIED: "retried", E.CANCELLED: "dropped"}.get(event, "settled")
-            message = f"it is {row.state} and its release {joined.state}: it cannot be {what}"
-            raise BadInput(f"delivery {delivery_id}", message, mend) from None
-        if event is E.SETTLED_PUBLIC:
-            copies.appear(connection, after, at=now, actor=ctx.actor)
-        if event is E.SETTLED_GONE:
-            for one in copies.readable(connection, row.item, row.outlet):
-                copies.move(connection, one, copies.REMOVED, at=now, actor=ctx.actor, detail={"found": "by a person"})
-        outcome.settle(ctx, connection, row.release)
-    ctx.ring("prepare")
-    ctx.ring("release")
+    if row is not None and joined is not None and row.state == D.PREPARED and joined.state == R.COMMITTED:
+        decide(ctx, delivery_id, E.DISCARD_BEGUN, duty="reconcile", stopped=True)
+    else:
+        decide(ctx, delivery_id, E.CANCELLED, duty=None)
 
 
 def retire(ctx: Context, name: str) -> None:
@@ -192,11 +112,6 @@ def retire(ctx: Context, name: str) -> None:
             raise BadInput(f"outlet {name}", f"delivery {open_.id} is under way there ({open_.state})", mend)
         row, now = outlets.get(connection, name), ctx.store.now(connection)
         outlets.change(connection, row, "retired", at=now, actor=ctx.actor, state="retired")
-
-
-def units_of(connection: Connection, row: Record) -> set[str]:
-    """Whose release it is: its items' units, and those of the outlets it goes to."""
-    return reviews.units_of(connection, row) | reviews.item_units(connection, row.id)
 
 
 def _release(connection: Connection, release_id: str) -> Record:

@@ -10,9 +10,10 @@ from collections.abc import Container, Sequence
 
 from sqlalchemy import Connection
 
-from sync.contract import TryLater
+from sync.contract import Reveal, TryLater
 from sync.engine.context import Context
 from sync.engine.identity import barred_of
+from sync.engine.notice import reveals
 from sync.flow import D
 from sync.store import copies, deliveries, outlets
 from sync.store.tables import Record
@@ -39,11 +40,15 @@ def may_go(ctx: Context, connection: Connection, joined: Record, rows: Sequence[
 
     Raises Overtaken, NotYet, TryLater or Changed when one of them may not go.
     """
-    if older := outdated(connection, joined, rows):
+    if older := outdated(ctx, connection, joined, rows):
         raise Overtaken(older[0].item)
     there = outlets.facts(connection, (row.outlet for row in rows))
     revisions = copies.revisions(connection, (row.item for row in rows))
+    how = reveals(ctx, connection, there)
     for row in rows:
+        # A person's task says which revision it is of: an older one that is open keeps nobody waiting.
+        if how.get(row.outlet) is Reveal.MANUAL:
+            continue
         if revisions.older_under_way(row.item, row.outlet, row.revision):
             raise NotYet(f"{row.outlet}: an earlier revision is on its way there")
     for why in barred_of(ctx, connection, rows).values():
@@ -56,12 +61,16 @@ def may_go(ctx: Context, connection: Connection, joined: Record, rows: Sequence[
     return bool(joined.live and any(not one.private_network for one in there.values()))
 
 
-def outdated(connection: Connection, joined: Record, rows: Sequence[Record]) -> list[Record]:
-    """Those of the rows whose item has a later revision in public, or whose place to correct is another one now."""
+def outdated(ctx: Context, connection: Connection, joined: Record, rows: Sequence[Record]) -> list[Record]:
+    """Those of the rows whose item has a later revision in public, or whose place to correct is another one now.
+
+    What notifies, and what a person does, has no such place: it stands beside what was there before."""
     revisions = copies.revisions(connection, (row.item for row in rows))
     found = {row.id for row in rows if revisions.newer(row.item, row.revision)}
     if joined.action == "correct":
-        whole = deliveries.some(connection, [row.id for row in rows])
+        how = reveals(ctx, connection, (row.outlet for row in rows))
+        placed = [row.id for row in rows if how.get(row.outlet) not in (Reveal.NOTIFY, Reveal.MANUAL)]
+        whole = deliveries.some(connection, placed)
         found |= {row.id for row in whole if copies.outdated(connection, row)}
     return [row for row in rows if row.id in found]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from sync.clock import iso
 from sync.content import moment
+from sync.contract import Reveal
 from sync.flow import ENDED, R
 from sync.model import Align, BadInput, Edition, Policy
 from sync.store import copies, deliveries, items, outlets
@@ -37,9 +38,15 @@ class Order:
 
 
 def routed(
-    connection: Connection, order: Order, found: Sequence[tuple[Edition, dict[str, Any]]], now: int
+    connection: Connection,
+    order: Order,
+    found: Sequence[tuple[Edition, dict[str, Any]]],
+    now: int,
+    reveals: Callable[[Iterable[str]], Mapping[str, Reveal]],
 ) -> tuple[list[Record], int | None]:
-    """Where and when it goes; everything about that which can be refused is refused here."""
+    """Where and when it goes; everything about that which can be refused is refused here.
+
+    `reveals`: how outlets of these names make public."""
     editions, routings = [frozen for frozen, _ in found], [routing for _, routing in found]
     if order.align is Align.ALIGNED and any(one.get("embargo") is not None for one in routings):
         mend = "use not-before: what is under embargo must not start early anywhere"
@@ -47,12 +54,15 @@ def routed(
     if len({frozen.digest for frozen in editions}) < len(editions):
         raise BadInput("publish", "the same item is named twice", "name each item once")
     _agree(order, routings)
-    routing = routings[0] if order.corrects is None else {"outlets": _where_it_is(connection, order.corrects)}
+    routing = routings[0]
+    if order.corrects is not None:
+        meant = {*_where_it_is(connection, order.corrects), *_still_told(connection, order.corrects, reveals)}
+        routing = {"outlets": sorted(meant)}
     chosen = _outlets(connection, order, routing)
     release_at = _moment(order, routings, now)
     if not order.again:
         _refuse_twice(connection, editions, chosen)
-    _refuse_beside(connection, order, editions, chosen)
+    _refuse_beside(connection, order, editions, chosen, reveals([one.name for one in chosen]))
     return chosen, release_at
 
 
@@ -61,8 +71,29 @@ def _where_it_is(connection: Connection, item: str) -> list[str]:
     return sorted({one.outlet for one in copies.of_item(connection, item) if one.state in copies.CURRENT})
 
 
-def _refuse_beside(connection: Connection, order: Order, editions: Sequence[Edition], chosen: Sequence[Record]) -> None:
-    """A new edition takes the place of the old one; it never appears beside it by mistake."""
+def _still_told(
+    connection: Connection, item: str, reveals: Callable[[Iterable[str]], Mapping[str, Reveal]]
+) -> list[str]:
+    """Outlets where its readers are still to be told of it, or a person is still to publish it: in the newest text."""
+    open_ = [
+        one.outlet
+        for one in deliveries.of_item(connection, item)
+        if one.joined == R.COMMITTED and one.action != "withdraw" and one.state not in ENDED and not one.stopped
+    ]
+    how = reveals(open_)
+    return [name for name in open_ if how.get(name) in (Reveal.NOTIFY, Reveal.MANUAL)]
+
+
+def _refuse_beside(
+    connection: Connection,
+    order: Order,
+    editions: Sequence[Edition],
+    chosen: Sequence[Record],
+    how: Mapping[str, Reveal],
+) -> None:
+    """A new edition takes the place of the old one; it never appears beside it by mistake.
+
+    Of the old one, notifications still to come and a person's open task are stopped instead of waited for."""
     if order.corrects is not None and not _where_it_is(connection, order.corrects):
         mend = "publish it; before that its open releases can be cancelled (`tongfa release list`)"
         raise BadInput(f"item {order.corrects}", "it is public nowhere yet: there is nothing to correct", mend)
@@ -76,7 +107,8 @@ def _refuse_beside(connection: Connection, order: Order, editions: Sequence[Edit
                 for row in copies.coming(connection, e.item, one.name)
                 if row.revision < e.revision and row.state in copies.COMING  # what is not sent yet will be stopped
             ]
-            if order.corrects is not None and coming:
+            beside = how.get(one.name) not in (Reveal.NOTIFY, Reveal.MANUAL)
+            if order.corrects is not None and coming and beside:
                 mend = f"wait for it: `tongfa release show {coming[0].release} --wait`; or leave {one.name} out"
                 raise BadInput(
                     f"outlet {one.name}", f"an edition before it is under way there ({coming[0].state})", mend

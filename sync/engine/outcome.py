@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from sync.contract import Accepted, Capabilities, Prepared, Receipt
+from sync.engine import notice
 from sync.engine.context import Context, dump
 from sync.flow import D, E
 from sync.model import Problem
@@ -138,6 +139,7 @@ def settle(ctx: Context, connection: Connection, release_id: str, now: int | Non
         actor=ctx.actor,
         arm_before=ctx.settings.arm_before_s,
         why=partial(why_held, connection, release_id),
+        waiting=partial(notice.waiting, ctx, connection),
     )
 
 

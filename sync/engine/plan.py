@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,12 +14,14 @@ from sqlalchemy import Connection
 from sync.clock import SECOND, iso
 from sync.content.refusal import raise_any
 from sync.content.source import Draft, read
-from sync.contract import Correct, OutletError
+from sync.contract import Correct, OutletError, Reveal
+from sync.engine import notice
 from sync.engine.approval import prepare_at
 from sync.engine.context import Context
 from sync.engine.order import Order, routed
 from sync.engine.people import ORDERS, acting
 from sync.engine.submit import edition_of, freeze, keep, revise, revision_of, routing_of
+from sync.engine.verify import counted
 from sync.engine.withdraw import stop
 from sync.model import Align, BadInput, Edition, Key, Policy
 from sync.store import copies, deliveries, items, outlets, releases, reviews
@@ -43,7 +46,7 @@ def plan(ctx: Context, order: Order) -> str:
         if (first := _first(connection, order)) is not None:
             return first  # the same request, made at the same moment, would refuse its own content
         looked_at = [_edition_of(connection, order, one) for one in drafts]
-        chosen, _ = routed(connection, order, looked_at, ctx.store.now(connection))
+        chosen, _ = _routed(ctx, connection, order, looked_at, ctx.store.now(connection))
     for one in drafts:
         if isinstance(one, Draft):
             keep(ctx, one)
@@ -69,7 +72,7 @@ def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[D
     found = [_edition(ctx, connection, order, one) for one in drafts]
     now = ctx.store.now(connection)  # after the editions' own entries, so that times rise through the log
     editions = [frozen for frozen, _ in found]
-    chosen, release_at = routed(connection, order, found, now)
+    chosen, release_at = _routed(ctx, connection, order, found, now)
 
     unit, rule = reviews.ruling(connection, [e.item for e in editions], chosen)
     acting(ctx, connection, {unit, *(row.unit for row in chosen), *reviews.owners(connection, editions)}, ORDERS)
@@ -87,7 +90,7 @@ def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[D
             there = replaced[canonical.name, e.item]["replaces"]
             address = channel.address(e, Key(installation, ids[canonical.name, e.item]))
             addresses[e.item] = there["url"] if there is not None else address
-    required = _required(order.policy, chosen, canonical)
+    required = _required(ctx, order.policy, chosen, canonical)
     releases.add(
         connection,
         {
@@ -117,7 +120,7 @@ def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[D
             "note": "waits for three approvals" if asked else "published without review",
         },
     )
-    ahead = _ahead(connection, order, chosen)
+    ahead = _ahead(connection, order, [one for one in chosen if counted(ctx.kind(one.kind).can.reveal)])
     for one in chosen:
         due_at = now if asked else prepare_at(ctx.kind(one.kind).can, release_at, now)  # under review: to be rendered
         for e in editions:
@@ -134,7 +137,7 @@ def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[D
                 canonical_url=addresses[e.item],
                 duty="prepare",
                 due_at=due_at,
-                ahead=ahead[one.name],
+                ahead=ahead.get(one.name, 0),
                 at=now,
                 actor=ctx.actor,
                 **replaced[one.name, e.item],
@@ -144,16 +147,41 @@ def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[D
     return release_id
 
 
+def _routed(
+    ctx: Context, connection: Connection, order: Order, found: Sequence[tuple[Edition, dict[str, Any]]], now: int
+) -> tuple[list[Record], int | None]:
+    """As `order.routed`, and by what the kinds of outlets can do."""
+    chosen, release_at = routed(connection, order, found, now, partial(notice.reveals, ctx, connection))
+    if all(ctx.kind(one.kind).can.reveal is Reveal.NOTIFY for one in chosen):
+        mend = "name an outlet as well where the item itself can be read, as the website"
+        names = ", ".join(one.name for one in chosen)
+        raise BadInput("--outlets", f"{names} can only tell of what is published elsewhere", mend)
+    for one in chosen:
+        if not ctx.kind(one.kind).can.optional:
+            continue
+        if order.policy is Policy.ALL:
+            mend = f"use another --policy, or leave {one.name} out"
+            raise BadInput("--policy", f"nothing may wait for {one.name}: nobody learns what becomes of it", mend)
+        if one.required:
+            mend = f"`tongfa outlet remove {one.name}`, then add it anew with --optional; or leave it out"
+            raise BadInput(f"outlet {one.name}", f"a {one.kind} outlet cannot be a required one", mend)
+    return chosen, release_at
+
+
 def _replaced(ctx: Context, connection: Connection, order: Order, outlet: Record, item: str) -> dict[str, Any]:
-    """The public copy whose place a correction takes there, and its receipt where it is changed in place."""
+    """The public copy whose place a correction takes there, and its receipt where it is changed in place.
+
+    Of what was notified: the notification that another one now corrects."""
     there = copies.current(connection, item, outlet.name) if order.corrects is not None else None
     if there is None:
         return {"replaces": None, "replaces_copy": None}
     can = ctx.kind(outlet.kind).can
-    if can.correct is Correct.NONE:
+    notifies = can.reveal is Reveal.NOTIFY
+    if can.correct is Correct.NONE and not notifies:
         mend = f"leave it out with --outlets, and tell its readers another way; or `tongfa withdraw {item}`"
         raise BadInput(f"outlet {outlet.name}", f"a {outlet.kind} outlet cannot correct what is public", mend)
-    return {"replaces": there.receipt if can.correct is Correct.EDIT else None, "replaces_copy": there.id}
+    handed = there.receipt if can.correct is Correct.EDIT or notifies else None
+    return {"replaces": handed, "replaces_copy": there.id}
 
 
 def _ahead(connection: Connection, order: Order, chosen: Sequence[Record]) -> dict[str, int]:
@@ -210,8 +238,10 @@ def _check(ctx: Context, editions: Sequence[Edition], chosen: Sequence[Record]) 
     raise_any(fatal)
 
 
-def _required(policy: Policy, chosen: Sequence[Record], canonical: Record | None) -> set[str]:
-    """Names of the outlets without which nothing goes out. The canonical one always is: the others link to it."""
+def _required(ctx: Context, policy: Policy, chosen: Sequence[Record], canonical: Record | None) -> set[str]:
+    """Names of the outlets without which nothing goes out. The canonical one always is: the others link to it.
+
+    One at least shows the item itself; a notification of it waits for that."""
     match policy:
         case Policy.ALL:
             return {one.name for one in chosen}
@@ -221,4 +251,5 @@ def _required(policy: Policy, chosen: Sequence[Record], canonical: Record | None
             names = set()
     if canonical is not None:
         names.add(canonical.name)
-    return names or {chosen[0].name}
+    shows = [one.name for one in chosen if ctx.kind(one.kind).can.reveal is not Reveal.NOTIFY]
+    return names if names & set(shows) else names | {shows[0]}

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
 from sync.clock import MILLISECOND, SECOND, iso
-from sync.contract import Channel
-from sync.engine import review
+from sync.contract import Channel, Reveal
+from sync.engine import notice, outcome, review
 from sync.engine.approval import waits
 from sync.engine.verify import counted
 from sync.flow import MAYBE_PUBLIC, PUBLIC, D, R
+from sync.model import Problem
 from sync.store import deliveries, items, journal, outlets, releases
 from sync.store.tables import Record
 
 DONE, HELD, PARTLY, WAITING = 0, 3, 4, 6
 ENDED_WELL = frozenset({D.VERIFIED, D.CLOSED, D.CANCELLED, D.WITHDRAWN})
+WAITS = "等待 {0} 回读核验后发出 · it goes out once {0} was read back and is as approved"
+NOTHING_COMES = "它所指的内容没有公开 · what it tells of did not become public"
 LATE = SECOND  # µs after the instant from which a release, or an outlet of it, is marked late
 
 
@@ -28,7 +31,9 @@ def release_report(connection: Connection, kind: Callable[[str], type[Channel]],
     there = {one.name: one for one in outlets.every(connection, retired=True)}
     named = items.of_release(connection, release_id)
     going = [one for one in rows if one.state != D.CANCELLED]  # what a person gave up is waited for by nobody
-    reading = [one for one in going if counted(kind(there[one.outlet].kind).can.reveal)]
+    how = {one.outlet: kind(there[one.outlet].kind).can.reveal for one in rows}
+    reading = [one for one in going if counted(how[one.outlet])]
+    notices = [name for name, reveal in how.items() if reveal is Reveal.NOTIFY]
     late = [_lateness(row, one) for one in reading if one.visible_at is not None]
     return {
         "release": row.id,
@@ -40,7 +45,7 @@ def release_report(connection: Connection, kind: Callable[[str], type[Channel]],
         "reviewed": row.reviewed,
         "review": review.summary(connection, row),
         "state": row.state,
-        "late": _is_late(row, going),
+        "late": _is_late(row, reading),
         "why": row.why,
         "next": next_of_release(row),
         "policy": row.policy,
@@ -49,15 +54,47 @@ def release_report(connection: Connection, kind: Callable[[str], type[Channel]],
         **skew(reading),
         "lateness_ms": {"first": min(late), "last": max(late)} if late else None,
         "deliveries": [
-            {**delivery_report(row, one, there[one.outlet].kind), "attempt_log": attempt_log(connection, one.id)}
+            {
+                **delivery_report(row, one, there[one.outlet].kind, how[one.outlet], _awaited(row, one, rows, notices)),
+                "attempt_log": attempt_log(connection, one.id),
+            }
             for one in rows
         ],
+        "problems": [outcome.shown(one) for one in _unrecalled(connection, kind, row, there, named)],
         "log": {"size": journal.size(connection), "root": None, "checkpoint": None},
     }
 
 
-def delivery_report(release: Record, row: Record, kind: str) -> dict[str, Any]:
+def _awaited(joined: Record, row: Record, rows: Sequence[Record], notices: Collection[str]) -> str | None:
+    """What a notification waits for before it goes out, of a release that went out; "": nothing more will come of
+    what it tells of; None: it does not wait."""
+    if joined.state != R.COMMITTED or row.state not in (D.PLANNED, D.RENDERED, D.PREPARING, D.PREPARED):
+        return None
+    left = notice.awaited(joined, row, rows, notices)
+    return None if left is None else ", ".join(sorted({one.outlet for one in left}))
+
+
+def _unrecalled(
+    connection: Connection,
+    kind: Callable[[str], type[Channel]],
+    row: Record,
+    there: Mapping[str, Record],
+    named: Sequence[Record],
+) -> list[Problem]:
+    """Of a withdrawal: where readers keep what they were sent."""
+    if row.action != "withdraw":
+        return []
+    notices = [name for name, one in there.items() if kind(one.kind).can.reveal is Reveal.NOTIFY]
+    return notice.unrecalled(connection, [one.item for one in named], notices)
+
+
+def delivery_report(
+    release: Record, row: Record, kind: str, reveal: Reveal = Reveal.CREATE, waits_for: str | None = None
+) -> dict[str, Any]:
+    """`waits_for`: what has to be seen before this notification goes out (see `_awaited`)."""
     receipt = row.receipt or {}
+    waits = WAITS.format(waits_for) if waits_for else NOTHING_COMES
+    waiting = [] if waits_for is None else [outcome.shown(Problem("public", waits, fatal=False))]
     return {
         "id": row.id,
         "outlet": row.outlet,
@@ -66,7 +103,8 @@ def delivery_report(release: Record, row: Record, kind: str) -> dict[str, Any]:
         "required": row.required,
         "replaces": row.replaces_copy,
         "state": row.state,
-        "late": _is_late(release, [row]),
+        "late": counted(reveal) and _is_late(release, [row]),
+        "waits_for": waits_for,
         "starts_before_ms": _ms(row.ahead) if row.ahead else None,
         "live": release.live,
         "ref": receipt.get("ref"),
@@ -79,9 +117,21 @@ def delivery_report(release: Record, row: Record, kind: str) -> dict[str, Any]:
         "visible_after": _iso(row.visible_after),
         "lateness_ms": _lateness(release, row) if row.visible_at is not None else None,
         "match": row.match,
-        "problems": row.problems,
-        "next": next_of_delivery(release, row),
+        "problems": [*row.problems, *waiting],
+        "next": next_of_delivery(release, row, waits_for),
     }
+
+
+def told_of(connection: Connection, kind: Callable[[str], type[Channel]], row: Record) -> dict[str, Any]:
+    """`delivery_report` of one delivery, by what the others of its release came to, as far as that matters."""
+    joined, outlet = releases.get(connection, row.release), outlets.facts(connection, (row.outlet,))[row.outlet]
+    reveal, waits_for = kind(outlet.kind).can.reveal, None
+    if reveal is Reveal.NOTIFY:
+        rows = deliveries.standing(connection, row.release)
+        there = outlets.facts(connection, (one.outlet for one in rows))
+        notices = [name for name, one in there.items() if kind(one.kind).can.reveal is Reveal.NOTIFY]
+        waits_for = _awaited(joined, row, rows, notices)
+    return {**delivery_report(joined, row, outlet.kind, reveal, waits_for), "release": joined.id}
 
 
 def next_of_release(row: Record) -> str | None:
@@ -93,8 +143,10 @@ def next_of_release(row: Record) -> str | None:
     return f"`tongfa release resume {row.id}` lets it go on, `tongfa release cancel {row.id}` ends it"
 
 
-def next_of_delivery(release: Record, row: Record) -> str | None:
+def next_of_delivery(release: Record, row: Record, waits_for: str | None = None) -> str | None:
     """What a person has to do about a delivery; None: nothing."""
+    if waits_for == "":
+        return f"`tongfa delivery drop {row.id}` gives it up"
     match row.state:
         case D.UNRESOLVED if release.action == "withdraw":
             told = f"`tongfa delivery settle {row.id} --found nothing`, or `--found public` to have it tried again"
@@ -157,7 +209,8 @@ def finished(report: dict[str, Any]) -> bool:
         return True
     settled = ENDED_WELL | {D.UNRESOLVED, D.FAILED}
     return report["state"] in (R.COMMITTED, R.RELEASED) and all(
-        one["state"] in settled or one["match"] is False for one in report["deliveries"]
+        one["state"] in settled or one["match"] is False or one.get("waits_for") is not None
+        for one in report["deliveries"]
     )
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from sync.clock import iso
 from sync.content import moment
-from sync.engine import outcome
+from sync.engine import notice, outcome
 from sync.engine.approval import digest_of
 from sync.engine.context import Context
 from sync.engine.order import known_outlets
@@ -65,11 +65,15 @@ def _plan(ctx: Context, connection: Connection, asked: Withdrawal) -> str:
     release_at = moment.parse(asked.at, now, "--at") if asked.at not in (None, "now") else None
     every = deliveries.of_item(connection, asked.item)
     meant = [one for one in every if not asked.outlets or one.outlet in asked.outlets]
-    if (twin := _planned_before(meant, asked)) is not None:
-        return twin
     there = sorted({one.outlet for one in copies.of_item(connection, asked.item) if one.state != copies.REMOVED})
     going = [one for one in meant if one.joined == R.COMMITTED and one.action != "withdraw" and one.state not in ENDED]
+    notices = notice.among(ctx, connection, {*there, *(one.outlet for one in meant)})
+    told = [name for name in there if name in notices and (not asked.outlets or name in asked.outlets)]
+    unsent = [one for one in going if one.outlet in notices and one.state != D.RELEASED]
+    there, going = [name for name in there if name not in notices], [one for one in going if one.outlet not in notices]
     wanted = [name for name in there if not asked.outlets or name in asked.outlets]
+    if (twin := _planned_before([one for one in meant if one.outlet not in notices])) is not None:
+        return twin
     wanted += sorted({one.outlet for one in going} - set(wanted))
     wanted = [name for name in wanted if copies.readable(connection, asked.item, name) or _going(going, name)]
     waiting = {one.release: one for one in every if one.joined in BEFORE_COMMIT and one.action != "withdraw"}
@@ -78,6 +82,13 @@ def _plan(ctx: Context, connection: Connection, asked: Withdrawal) -> str:
             _end(ctx, connection, one, asked, now)
     if not wanted and waiting and release_at is None:
         return str(next(iter(waiting)))
+    if release_at is None and unsent:
+        stop(ctx, connection, asked.item, {one.outlet for one in unsent})
+    if not wanted and unsent and release_at is None:
+        return str(unsent[-1].release)
+    if not wanted and told:
+        mend = f"tell its readers another way; `tongfa correct {asked.item} FILE` sends them another notification"
+        raise BadInput(f"outlet {told[0]}", "what was sent there cannot be recalled", mend)
     if not wanted:
         mend = f"`tongfa item show {asked.item}` shows where it is"
         raise BadInput(f"item {asked.item}", "it is public nowhere that is meant here", mend)
@@ -162,7 +173,7 @@ def begin(ctx: Context, connection: Connection, row: Record) -> Record:
     row = releases.move(connection, row, RE.WITHDRAWAL_BEGUN, at=now, actor=ctx.actor, committed_at=now)
     cleared = {one.outlet for one in deliveries.of_release(connection, row.id)}
     for named in items.of_release(connection, row.id):
-        stop(ctx, connection, named.item, cleared)
+        stop(ctx, connection, named.item, cleared | notice.without_cause(ctx, connection, named.item, cleared))
     return row
 
 
@@ -182,7 +193,7 @@ def stop(ctx: Context, connection: Connection, item: str, outlets_: set[str], be
         outcome.settle(ctx, connection, release_id)
 
 
-def _planned_before(meant: Sequence[Record], asked: Withdrawal) -> str | None:
+def _planned_before(meant: Sequence[Record]) -> str | None:
     """An open withdrawal of the same copies goes on; a second one would only wait beside it."""
     open_ = [one for one in meant if one.action == "withdraw" and one.joined == R.COMMITTED and one.state not in ENDED]
     covered = {one.outlet for one in open_}

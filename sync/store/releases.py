@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -178,11 +178,19 @@ def _write(
 
 
 def settle(
-    connection: Connection, release_id: str, *, at: int, actor: str, arm_before: float, why: Callable[[], str]
+    connection: Connection,
+    release_id: str,
+    *,
+    at: int,
+    actor: str,
+    arm_before: float,
+    why: Callable[[], str],
+    waiting: Callable[[Record, Sequence[Record]], Container[str]] = lambda row, going: (),
 ) -> Record:
     """Apply the joint rules after deliveries moved, with the due rows that follow. Returns the release.
 
-    To be called in the transaction of the moves, so that no state ever waits for a second one.
+    To be called in the transaction of the moves, so that no state ever waits for a second one. `waiting`: of
+    the release and its deliveries, the ids of what may not go out yet although it is prepared.
     """
     row, going = get(connection, release_id), deliveries.standing(connection, release_id)
     known = _standings(going)
@@ -191,9 +199,10 @@ def settle(
         values = {"why": told or "a required outlet cannot go out"} if asked is RE.HELD else {}
         detail = {"why": told} if told else {}
         row = _move(connection, row, asked, known, at=at, actor=actor, detail=detail, values=values)
-    changes = [one for one in (_follows(row, each, at) for each in going) if one is not None]
+    later = waiting(row, going)
+    changes = [one for one in (_follows(row, each, at, later) for each in going) if one is not None]
     if row.state == R.READY:
-        changes = _set_due(row, going, at, arm_before)
+        changes = _set_due(row, [one for one in going if one.id not in later], at, arm_before)
     deliveries.change_all(connection, changes, at=at, actor=actor, joined=R(row.state))
     if row.state == R.COMMITTED and any(one.event is not None for one in changes):
         known = standings(connection, release_id)
@@ -213,7 +222,7 @@ def _set_due(row: Record, going: Sequence[Record], at: int, arm_before: float) -
     ]
 
 
-def _follows(row: Record, one: Record, at: int) -> Change | None:
+def _follows(row: Record, one: Record, at: int, later: Container[str]) -> Change | None:
     """What becomes of a delivery by the state of its release, unless that is to go out."""
     nothing = {"duty": None, "due_at": None}
     if row.state in (R.HELD, R.OPEN):
@@ -224,7 +233,8 @@ def _follows(row: Record, one: Record, at: int) -> Change | None:
         if one.state == D.PREPARED and one.duty != "discard":
             return Change(one, values={"duty": "discard", "due_at": at, "owner": None, "epoch": one.epoch + 1})
         return None
-    if row.state == R.COMMITTED and one.state == D.PREPARED and one.due_at is None and one.owner is None:
+    ready = one.state == D.PREPARED and one.due_at is None and one.owner is None
+    if row.state == R.COMMITTED and ready and one.id not in later:
         return Change(one, values={"duty": "release", "due_at": at}) if is_approved(row) else None
     return None
 

@@ -1,0 +1,123 @@
+"""A person decides on one delivery: what they found where the machine cannot know, and what they did themselves.
+
+Their word moves the delivery in one transaction with its entry; what can be read is then read all the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection
+
+from sync.contract import Receipt, Reveal
+from sync.engine import notice, outcome
+from sync.engine.context import Context, dump, prepared
+from sync.engine.identity import LOOKING, barred
+from sync.engine.people import ORDERS, acting
+from sync.engine.report import next_of_delivery, next_of_release
+from sync.flow import E, IllegalMove
+from sync.model import BadInput
+from sync.store import copies, deliveries, releases, reviews
+from sync.store.outlets import Unknown
+from sync.store.tables import Record
+
+# What a person found: what follows, and who looks next.
+FOUND: dict[str, tuple[E, str | None]] = {
+    "public": (E.SETTLED_PUBLIC, "verify"),
+    "hidden": (E.SETTLED_HIDDEN, "release"),
+    "nothing": (E.SETTLED_NOTHING, "prepare"),
+}
+FOUND_AFTER_WITHDRAWING: dict[str, tuple[E, str | None]] = {
+    "public": (E.STILL_PUBLIC, "withdraw"),
+    "nothing": (E.SETTLED_GONE, None),
+}
+
+
+def settle(ctx: Context, delivery_id: str, found: str, url: str | None) -> None:
+    """What a person found at the outlet: public (with its address), hidden, nothing.
+
+    Raises BadInput for what cannot be meant; then nothing has changed."""
+    if found not in FOUND:
+        raise BadInput("--found", f"{found!r} is none of {', '.join(FOUND)}", "say what the outlet shows")
+    with ctx.store.read() as connection:
+        row = known(connection, delivery_id)
+        withdraws = releases.get(connection, row.release).action == "withdraw"
+        how = notice.reveals(ctx, connection, (row.outlet,)).get(row.outlet)
+    ways = FOUND_AFTER_WITHDRAWING if withdraws else FOUND
+    if found not in ways:
+        raise BadInput("--found", "a withdrawal is unresolved", "say whether it is still public, or nothing is there")
+    values: dict[str, Any] = {"problems": []}
+    if found == "public" and not withdraws:
+        values |= _there(ctx, row, url, needed=how is not Reveal.NOTIFY)
+    event, duty = ways[found]
+    decide(ctx, delivery_id, event, duty=duty, detail={"found": found, "url": url}, **values)
+
+
+def _there(ctx: Context, row: Record, url: str | None, *, needed: bool) -> dict[str, Any]:
+    """Where it is public, as a receipt. What notifies has no address (`needed`)."""
+    if needed and not url:
+        raise BadInput("--url", "an address is needed for what is public", "paste the page's address")
+    if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
+        raise BadInput("--url", f"{url!r} is no address of a page", "paste it whole, beginning with https://")
+    now, there = ctx.clock.now(), prepared(row)  # the latter is what a later correction or withdrawal goes by
+    ref, notes = ("", {}) if there is None else (there.ref, there.notes)
+    return {"receipt": dump(Receipt(ref, url or "", now, notes)), "released_at": now}
+
+
+def known(connection: Connection, delivery_id: str) -> Record:
+    """The delivery's row. Raises BadInput when there is none."""
+    try:
+        return deliveries.get(connection, delivery_id)
+    except Unknown:
+        mend = "`tongfa delivery list` shows them"
+        raise BadInput(f"delivery {delivery_id}", "there is no such delivery", mend) from None
+
+
+def decide(
+    ctx: Context,
+    delivery_id: str,
+    event: E,
+    *,
+    duty: str | None,
+    detail: dict[str, Any] | None = None,
+    **values: Any,
+) -> None:
+    """Move a delivery on a person's word, with all that follows. Raises BadInput where it cannot be moved so."""
+    with ctx.store.write() as connection:
+        now, row = ctx.store.now(connection), known(connection, delivery_id)
+        acting(ctx, connection, units_of(connection, releases.get(connection, row.release)), ORDERS)
+        if event is E.RETRIED:
+            refuse_barred(ctx, connection, row)
+        due: dict[str, Any] = {"duty": duty, "due_at": now if duty else None}
+        if event is E.DISCARD_BEGUN:  # whoever has it armed finds a newer epoch, and sends nothing
+            due |= {"owner": None, "epoch": row.epoch + 1}
+        try:
+            after = deliveries.move(connection, row, event, at=now, actor=ctx.actor, detail=detail, **due, **values)
+        except IllegalMove:
+            joined = releases.get(connection, row.release)
+            needed = next_of_release(joined) or next_of_delivery(joined, row)
+            mend = needed or f"it needs no decision; `tongfa delivery show {delivery_id}` shows it"
+            what = {E.RETRIED: "retried", E.CANCELLED: "dropped", E.DISCARD_BEGUN: "dropped"}.get(event, "settled")
+            message = f"it is {row.state} and its release {joined.state}: it cannot be {what}"
+            raise BadInput(f"delivery {delivery_id}", message, mend) from None
+        if event is E.SETTLED_PUBLIC:
+            copies.appear(connection, after, at=now, actor=ctx.actor)
+        if event is E.SETTLED_GONE:
+            for one in copies.readable(connection, row.item, row.outlet):
+                copies.move(connection, one, copies.REMOVED, at=now, actor=ctx.actor, detail={"found": "by a person"})
+        outcome.settle(ctx, connection, row.release)
+    ctx.ring("prepare")
+    ctx.ring("release")
+
+
+def refuse_barred(ctx: Context, connection: Connection, row: Record) -> None:
+    """Letting something go on that nothing may be sent for would only look as if it went on. Raises BadInput."""
+    if (why := barred(ctx, connection, row)) is not None:
+        mend = "`tongfa restore --status` shows what is left" if why == LOOKING else "`tongfa doctor` tells more"
+        raise BadInput(f"outlet {row.outlet}", why, mend)
+
+
+def units_of(connection: Connection, row: Record) -> set[str]:
+    """Whose release it is: its items' units, and those of the outlets it goes to."""
+    return reviews.units_of(connection, row) | reviews.item_units(connection, row.id)
