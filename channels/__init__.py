@@ -6,4 +6,5 @@ KINDS: dict[str, str] = {
     "wechat": "channels.wechat:WechatChannel",
     "webhook": "channels.webhook:WebhookChannel",
     "gazette": "channels.gazette:GazetteChannel",
+    "ghost": "channels.ghost:GhostChannel",
 }

@@ -57,6 +57,7 @@ KINDS_ZH = {
     "wechat": "微信公众号",
     "webhook": "任何 Standard Webhooks 接收方",
     "gazette": "公报（HTML 和 PDF）",
+    "ghost": "Ghost 站点",
 }
 CAN_ZH = {
     "flip": "已就位，到点切换",
