@@ -2,6 +2,7 @@
 
 KINDS: dict[str, str] = {
     "website": "channels.website:WebsiteChannel",
+    "bluesky": "channels.bluesky:BlueskyChannel",
     "mastodon": "channels.mastodon:MastodonChannel",
     "wechat": "channels.wechat:WechatChannel",
     "webhook": "channels.webhook:WebhookChannel",
