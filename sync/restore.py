@@ -7,12 +7,18 @@ leaves no installation, and restoring again is safe.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, inspect, select
 
@@ -23,6 +29,7 @@ from sync.model import BadInput
 from sync.settings import Settings
 from sync.store import journal, outlets, recovery
 from sync.store.assets import Assets
+from sync.store.consistency import contradictions
 from sync.store.session import Store
 from sync.store.sqlite import Sqlite
 from sync.store.tables import SCHEMA, installation
@@ -41,14 +48,12 @@ def restore(settings: Settings, path: Path, clock: Clock, actor: str, tell: Tell
     store = Store(settings.database_url)
     try:
         _refuse_there(settings, store)
-        key = _key(settings, told, new_key=new_key)
+        key = _Key(settings.secret_key_path, _key(settings, told, new_key=new_key))
         settings.home.mkdir(parents=True, exist_ok=True)
-        if key == "new":
-            create_key(settings.secret_key_path)
         if isinstance(store.database, Sqlite):
-            _restore_sqlite(settings, store.database.path, path, told, clock, actor, tell)
+            _restore_sqlite(settings, store.database.path, path, told, clock, actor, tell, key)
         else:
-            _restore_postgres(settings, store, path, told, actor, tell)
+            _restore_postgres(store, path, told, actor, tell, key)
     finally:
         store.close()
     identity.renew(settings, told["installation"])
@@ -102,19 +107,28 @@ def _key(settings: Settings, told: dict[str, Any], *, new_key: bool) -> str:
     raise BadInput(str(settings.secret_key_path), message, mend)
 
 
-def _put_key(settings: Settings, file: Any) -> None:
-    if not settings.secret_key_path.exists():
-        settings.secret_key_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        archive.write_part(file, settings.secret_key_path)
+@dataclass
+class _Key:
+    """The key that the installation will have. It gets its place once nothing else speaks against the backup."""
+
+    path: Path
+    origin: str  # here, backup or new
+    content: bytes = b""
+
+    def put(self) -> None:
+        if self.origin == "new":
+            create_key(self.path)
+        if self.origin == "backup" and not self.path.exists():
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            archive.write_part(io.BytesIO(self.content), self.path)
 
 
 def _restore_sqlite(
-    settings: Settings, final: Path, path: Path, told: dict[str, Any], clock: Clock, actor: str, tell: Tell
+    settings: Settings, final: Path, path: Path, told: dict[str, Any], clock: Clock, actor: str, tell: Tell, key: _Key
 ) -> None:
     made = final.with_name(f"{final.name}.restoring")
     assets = Assets(settings.home / "assets")
-    for stale in (made, *(made.with_name(f"{made.name}-{ending}") for ending in ("wal", "shm"))):
-        stale.unlink(missing_ok=True)
+    _clear(made)
     tell("restoring the database and its files …")
     for name, file in archive.parts(path, told):
         if name == backup.DATABASE:
@@ -122,39 +136,51 @@ def _restore_sqlite(
         elif name.startswith(backup.ASSETS):
             assets.put(file.read())
         elif name == backup.KEY:
-            _put_key(settings, file)
+            key.content = file.read()
     copied = Store(f"sqlite:///{made}")
     try:
         copied.migrate()
         if (said := copied.examine()) != "ok":
             raise BadInput(str(path), f"its database is {said}", archive.MEND)
+        tell("checking what was restored …")
+        _refuse_unguarded(copied, settings.home, path)
         with copied.write() as connection:
+            _refuse_altered(connection, path)
             _begin(connection, told, max(clock.now(), copied.now(connection)), actor)
+    except BadInput:
+        copied.close()
+        _clear(made)
+        raise
     finally:
         copied.close()  # the last connection brings the write-ahead log home
-    for ending in ("-wal", "-shm"):
-        made.with_name(made.name + ending).unlink(missing_ok=True)
-    made.with_suffix(".gate").unlink(missing_ok=True)
+    _clear(made, but_itself=True)
+    key.put()
     _on_disk(made)
     made.rename(final)  # from here on there is an installation
     archive.sync_folder(final.parent)
 
 
-def _restore_postgres(
-    settings: Settings, store: Store, path: Path, told: dict[str, Any], actor: str, tell: Tell
-) -> None:
+def _clear(made: Path, *, but_itself: bool = False) -> None:
+    """Remove what SQLite and we keep beside a database, and the database."""
+    beside = [made.with_name(f"{made.name}-{ending}") for ending in ("wal", "shm")] + [made.with_suffix(".gate")]
+    for one in beside if but_itself else [made, *beside]:
+        one.unlink(missing_ok=True)
+
+
+def _restore_postgres(store: Store, path: Path, told: dict[str, Any], actor: str, tell: Tell, key: _Key) -> None:
     store.migrate()
-    with store.database.migrating() as connection:
+    with _told_of(path), store.database.migrating() as connection:
         if connection.execute(select(installation.c.id)).first() is not None:
             raise BadInput(store.shown, "there is an installation already; a restore never overwrites one", NEW)
         cursor = connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
-        # The guards judge steps, and rows come back in the state they had reached; keys and references are checked.
+        # The guards judge steps, and rows come back in the state they had reached: what they would have refused is
+        # looked for afterwards, before anything is committed. Keys and references are checked as the rows come.
         stepwise = _guards(connection)
         for table, guard, _ in stepwise:
             cursor.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER {}").format(*map(sql.Identifier, (table, guard))))
         for name, file in archive.parts(path, told):
             if name == backup.KEY:
-                _put_key(settings, file)
+                key.content = file.read()
             if not name.startswith(backup.TABLES):
                 continue
             table = name.removeprefix(backup.TABLES)
@@ -168,7 +194,44 @@ def _restore_postgres(
         for table, guard, mode in stepwise:
             how = sql.SQL("ALTER TABLE {} ENABLE " + MODES[mode] + " TRIGGER {}")
             cursor.execute(how.format(*map(sql.Identifier, (table, guard))))
+        tell("checking what was restored …")
+        _refuse_altered(connection, path)
         _begin(connection, told, store.now(connection), actor)
+        key.put()
+
+
+@contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    """Raises BadInput for what the server itself does not take as rows of these tables."""
+    try:
+        yield
+    except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
+        message = f"it was altered after it was taken: {str(error).splitlines()[0]}"
+        raise BadInput(str(path), message, archive.MEND) from error
+
+
+def _refuse_altered(connection: Connection, path: Path) -> None:
+    """Raises BadInput for rows that never came to be under the guards."""
+    for found in islice(contradictions(connection), 1):
+        raise BadInput(str(path), f"it was altered after it was taken: {found}", archive.MEND)
+
+
+def _refuse_unguarded(copied: Store, home: Path, path: Path) -> None:
+    """Raises BadInput when a guard is missing from a database file, which brings its own."""
+    with tempfile.TemporaryDirectory(prefix=".tongfa-restore-", dir=home) as folder:
+        fresh = Store(f"sqlite:///{Path(folder) / 'fresh.sqlite3'}")
+        try:
+            fresh.migrate()
+            missing = _triggers(fresh) - _triggers(copied)
+        finally:
+            fresh.close()
+    if missing:
+        raise BadInput(str(path), f"it was altered after it was taken: no guard {min(missing)}", archive.MEND)
+
+
+def _triggers(store: Store) -> set[str]:
+    with store.read() as connection:
+        return set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars())
 
 
 def _guards(connection: Connection) -> list[tuple[str, str, str]]:

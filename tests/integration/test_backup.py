@@ -311,4 +311,4 @@ def test_the_manifest_says_what_it_is_of(here: Here) -> None:
     told = archive.check(here.take())
     with here.ctx.store.read() as connection:
         assert (outlets.identity(connection), journal.size(connection)) == (told["installation"], told["entries"])
-    assert "seal" not in json.dumps(told)
+    assert "seal" not in json.dumps({**told, "columns": {}})

@@ -38,6 +38,7 @@ from sync.ownership import ProcessLock
 from sync.settings import read_settings
 from sync.store import deliveries, journal, outlets, releases
 from sync.store.assets import Assets
+from sync.store.consistency import contradictions
 from sync.store.session import Store
 from sync.store.tables import FORM, Record, delivery, installation, unit
 from sync.store.tables import release as release_table
@@ -340,5 +341,7 @@ def world_in(folder: Path, database: Path) -> Iterator[World]:
     try:
         yield made
         assert [] == made.failures, made.failures
+        with made.store.read() as connection:  # whatever the engine leaves is what a restore takes for honest
+            assert [] == list(contradictions(connection))
     finally:
         made.close()
