@@ -4,6 +4,7 @@ KINDS: dict[str, str] = {
     "website": "channels.website:WebsiteChannel",
     "bluesky": "channels.bluesky:BlueskyChannel",
     "mastodon": "channels.mastodon:MastodonChannel",
+    "telegram": "channels.telegram:TelegramChannel",
     "wechat": "channels.wechat:WechatChannel",
     "webhook": "channels.webhook:WebhookChannel",
     "gazette": "channels.gazette:GazetteChannel",

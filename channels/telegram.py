@@ -171,9 +171,9 @@ class TelegramChannel:
             if not self._bot.exists(self._set.chat, ids[change.at]):
                 raise Rejected(f"{self._outlet}: 要更正的消息已不存在 · the message to be corrected is gone")
             notes |= {"ids": " ".join(map(str, ids)), "change": str(change)}
-        elif name and (listed := self._reader.newest(name)) is not None:
-            # Whatever a later probe has to find is newer than the last post of now; no clock is compared.
-            notes["since"] = str(max((max(post.ids) for post in listed), default=0))
+        elif name and (last := self._reader.last(name)) is not None:
+            # Whatever a later probe has to find is newer than the last message of now; no clock is compared.
+            notes["since"] = str(last)
         photos = self._photos(rendition)
         if self._set.staging:
             self._staging()

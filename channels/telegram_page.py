@@ -66,7 +66,7 @@ class Reader:
         ref = url.rpartition("/")[2]
         post = next((one for one in posts["posts"] if str(one.id) == ref), None)
         if post is None and not posts["missing"]:
-            raise Misbehaved(f"{self._outlet}: 公开页面无法辨认 · the public page has another shape than t.me's")
+            raise self._changed()
         if post is None:
             return Look(None, (), (), began, ended)
         pictures, problems = _recognised(self._http, post.pictures, self._tools, files)
@@ -75,9 +75,16 @@ class Reader:
             problems = (*problems, Problem("preview", message, fatal=False))
         return Look(post, post.text + pictures, problems, began, ended)
 
-    def newest(self, name: str) -> list[Post] | None:
-        """The last posts of a channel, oldest first; None: it shows no list of them."""
+    def last(self, name: str) -> int | None:
+        """The id of a channel's last message; 0: it has none yet; None: it shows no list of them."""
         told = self._read(f"{self._base}/s/{name}")
+        return max((max(post.ids) for post in told["posts"]), default=0) if told["list"] else None
+
+    def newest(self, name: str) -> list[Post] | None:
+        """The last posts of a channel, oldest first; None: it shows no list of them. Raises TryLater, Misbehaved."""
+        told = self._read(f"{self._base}/s/{name}")
+        if told["list"] and not told["posts"] and not told["none"]:
+            raise self._changed()
         return told["posts"] if told["list"] else None
 
     def since(self, name: str, last: int) -> list[Post]:
@@ -89,6 +96,8 @@ class Reader:
             if not told["list"]:
                 raise TryLater(f"{self._outlet}: the channel shows no list of its posts now")
             page = {post.id: post for post in told["posts"] if post.id not in found}
+            if last and not told["posts"] and not found:
+                raise self._changed()  # there was a post when it was prepared, and now it has none at all
             if told["posts"] and not page:
                 raise Misbehaved(f"{self._outlet}: the list of posts does not go on to older ones")
             found |= {ref: post for ref, post in page.items() if ref > last}
@@ -97,6 +106,9 @@ class Reader:
             url = f"{self._base}/s/{name}?before={min(page)}"
         raise TryLater(f"{self._outlet}: more than {len(found)} posts since it was prepared")
 
+    def _changed(self) -> Misbehaved:
+        return Misbehaved(f"{self._outlet}: 公开页面无法辨认 · the public page has another shape than t.me's")
+
     def _read(self, url: str) -> dict[str, Any]:
         answer = self._http.read(url)
         if answer.status != 200:
@@ -104,7 +116,7 @@ class Reader:
             raise TryLater(f"{self._outlet}: status {answer.status} to an anonymous reader", again)
         told = compare.outside("channels.telegram_page:reading", answer.body, url)
         if told["unreadable"]:
-            raise Misbehaved(f"{self._outlet}: 公开页面无法辨认 · the posts of the public page cannot be read")
+            raise self._changed()
         told["posts"] = [
             Post(one["id"], tuple(one["ids"]), compare.placed(one["text"], None), tuple(one["pictures"]), one["card"])
             for one in told["posts"]
@@ -131,8 +143,8 @@ def _recognised(
 
 
 def reading(value: Any, parts: list[bytes], ask: confine.Ask) -> confine.Answer:
-    """For a confined process: the posts of a page of t.me at address `value`; whether it is a list of them; whether it
-    says that there is no such post; whether there are posts that cannot be read."""
+    """For a confined process: the posts of a page of t.me at address `value`; whether it is a list of them, and says
+    that it has none; whether it says that there is no such post; whether there are posts that cannot be read."""
     parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
     root = etree.fromstring(parts[0].strip() or b"<p>", parser)
     found = [told for one in _classed(root, "tgme_widget_message") if (told := _post(one, str(value))) is not None]
@@ -140,6 +152,7 @@ def reading(value: Any, parts: list[bytes], ask: confine.Ask) -> confine.Answer:
     return {
         "posts": found,
         "list": bool(_classed(root, "tgme_channel_history")),
+        "none": bool(_classed(root, "tme_no_messages_found")),
         "missing": bool(_classed(root, "tgme_widget_message_error")),
         "unreadable": blocks > len(found),
     }, []

@@ -38,6 +38,7 @@ class Lookup:
     def __init__(self, outlet: str, chosen: Chosen, bot: Bot, reader: Reader, tools: Tools, name: str) -> None:
         self._outlet, self._set, self._bot, self._reader, self._tools = outlet, chosen, bot, reader, tools
         self._name = name
+        self._looked: dict[int, Mapping[str, Any] | None] = {}
 
     def find(self, rendition: Rendition, known: Prepared | None) -> Prepared | Receipt | None:
         """Raises Unsupported where it cannot be learnt."""
@@ -102,6 +103,11 @@ class Lookup:
 
     def _forwarded(self, ref: int) -> Mapping[str, Any] | None:
         """What a message holds; {} when it is there and may not be forwarded, None when it is not there."""
+        if ref not in self._looked:
+            self._looked[ref] = self._forward(ref)
+        return self._looked[ref]
+
+    def _forward(self, ref: int) -> Mapping[str, Any] | None:
         fields = {"chat_id": self._set.staging, "from_chat_id": self._set.chat, "message_id": ref}
         fields["disable_notification"] = True
         said = self._bot.do(Act("forwardMessage", fields), Word.GONE, Word.LOCKED)

@@ -1,4 +1,7 @@
-"""The Telegram channel against its sandbox, with a private channel to stage in; `staged=False`: without one."""
+"""The Telegram channel against its sandbox, with a private channel to stage in; `staged=False`: without one.
+
+`private`: the channel itself has no name.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,10 @@ class TelegramBench(SandboxBench):
     faults = frozenset((name, phase) for name in ("drop_answer", "drop_request", "answer_502") for phase in CALLS)
     edition = EDITION
 
-    def __init__(self, sandbox: Server, *, staged: bool = True, private: bool = False) -> None:
+    def __init__(self, sandbox: Server, *, staged: bool = True, private: bool = False, patience: float = 5.0) -> None:
+        """`patience`: seconds that an answer is waited for."""
         self.sandbox = sandbox
-        self._http = Http(private_network=True, now=CLOCK.now, limits=Limits(read=5.0, total=5.0))
+        self._http = Http(private_network=True, now=CLOCK.now, limits=Limits(read=patience, total=patience))
         self.blobs = dict(BLOBS)
         self.tools = Tools(self._http, self.blobs.__getitem__, Templates(), CLOCK.now)
         real = Outlet("town", "unit", "telegram", {"staging_chat_id": "-1001234567890"} if staged else {})
@@ -86,9 +90,11 @@ BENCH = TelegramBench
 
 
 @contextmanager
-def bench(tmp_path: Path, *, staged: bool = True, private: bool = False) -> Iterator[TelegramBench]:
+def bench(
+    tmp_path: Path, *, staged: bool = True, private: bool = False, patience: float = 5.0
+) -> Iterator[TelegramBench]:
     with server("channels.sandbox.telegram", tmp_path / "sandbox") as sandbox:
-        made = TelegramBench(sandbox, staged=staged, private=private)
+        made = TelegramBench(sandbox, staged=staged, private=private, patience=patience)
         try:
             yield made
         finally:

@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = tuple(f"channels.sandbox.{name}" for name in ("ghost", "bluesky", "mastodon", "pages", "webhook", "wechat"))
+MODULES = tuple(
+    f"channels.sandbox.{name}" for name in ("ghost", "bluesky", "mastodon", "pages", "telegram", "webhook", "wechat")
+)
 PR_SET_PDEATHSIG = 1
 
 
