@@ -5,6 +5,7 @@ KINDS: dict[str, str] = {
     "bluesky": "channels.bluesky:BlueskyChannel",
     "mastodon": "channels.mastodon:MastodonChannel",
     "telegram": "channels.telegram:TelegramChannel",
+    "wordpress": "channels.wordpress:WordpressChannel",
     "wechat": "channels.wechat:WechatChannel",
     "webhook": "channels.webhook:WebhookChannel",
     "gazette": "channels.gazette:GazetteChannel",

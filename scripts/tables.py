@@ -56,6 +56,7 @@ KINDS_ZH = {
     "mastodon": "Mastodon 账号",
     "bluesky": "Bluesky 账号",
     "telegram": "Telegram 频道",
+    "wordpress": "WordPress 网站",
     "wechat": "微信公众号",
     "webhook": "任何 Standard Webhooks 接收方",
     "gazette": "公报（HTML 和 PDF）",

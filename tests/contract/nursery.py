@@ -22,7 +22,8 @@ from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = tuple(
-    f"channels.sandbox.{name}" for name in ("ghost", "bluesky", "mastodon", "pages", "telegram", "webhook", "wechat")
+    f"channels.sandbox.{name}"
+    for name in ("ghost", "bluesky", "mastodon", "pages", "telegram", "webhook", "wordpress", "wechat")
 )
 PR_SET_PDEATHSIG = 1
 
