@@ -5,10 +5,11 @@ import signal
 import sys
 
 from celery import Celery
+from celery.apps import worker as celery_worker
 from celery.signals import setup_logging
 
+from sync import logs
 from sync.bell import LOOK
-from sync.logs import configure
 from sync.settings import read_settings
 from tasks import LANES, TASKS, base
 from tasks.broker import HEARTBEAT, options
@@ -18,11 +19,14 @@ from tasks.sweep import Sweeper
 settings = read_settings()
 if "WORKER_LANE" in os.environ:  # until Celery listens for it: nothing has begun that an end could interrupt
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    # Celery warns of root before it sets logging up, and of its end by writing past it: lines of theirs would be none.
+    logs.take_over(base.lane(), str(os.getpid()))
+    celery_worker.safe_say = lambda message, stream=None: logs.write(base.lane(), message)
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def log_as_json(**_: object) -> None:
-    configure(base.lane(), base.ctx().owner)
+    logs.configure(base.lane(), base.ctx().owner)
 
 
 app = Celery("tongfa", broker=settings.broker)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +65,28 @@ def test_an_exception_is_told_in_its_line(lines: io.StringIO) -> None:
         logging.getLogger("x").exception("a release thread failed")
     (line,) = read(lines)
     assert "ValueError: of ours" in str(line["exception"])
+
+
+DYING = """
+import logging, threading, warnings
+from sync.logs import take_over, write
+take_over("prepare", "41")
+warnings.warn("as root\\nnot recommended", stacklevel=1)
+write("prepare", "worker: Warm shutdown\\n")
+thread = threading.Thread(target=lambda: [][1])
+thread.start()
+thread.join()
+raise ValueError("of ours")
+"""
+
+
+def test_whatever_a_process_says_is_a_line_of_its_own() -> None:
+    """Warnings, the words of a signal's handler, and the tracebacks that it and its threads die of."""
+    command = [sys.executable, "-c", DYING]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    found = [json.loads(line) for line in told.stderr.splitlines()]
+    assert (1, "") == (told.returncode, told.stdout)
+    assert ["warning", "info", "critical", "critical"] == [line["level"] for line in found]
+    assert "as root\nnot recommended" in found[0]["event"] and "Warm shutdown" in found[1]["event"]
+    assert "IndexError" in found[2]["exception"] and "ValueError: of ours" in found[3]["exception"]
+    assert {"prepare"} == {line["lane"] for line in found}
