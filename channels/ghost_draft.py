@@ -89,7 +89,7 @@ class Drafts:
 
     def recognised(self, address: str, files: tuple[Asset, ...], problems: list[Problem] | None = None) -> str:
         """The digest of the picture at this address, read anonymously; "" where there is none. A host that does not
-        answer is told in `problems`; without them TryLater is raised."""
+        answer is told in `problems`; without them TryLater is raised, because then it says nothing."""
         try:
             answer = self._tools.http.read(address)
         except OutletError as error:
@@ -99,6 +99,8 @@ class Drafts:
                 raise
             return ""
         if answer.status != 200:
+            if problems is None and answer.status not in (404, 410):
+                raise TryLater(f"{self._name}: a picture answers {answer.status}")
             return ""
         return compare.recognise(answer.body, {asset.digest: self._tools.blob(asset.digest) for asset in files})
 

@@ -206,9 +206,9 @@ class PostCalls:
             if after.email != before.email and after.email:
                 call.detail["mailed"] = after.email
             return "post_published"
+        if status == "draft" != before.status and after.email is None:
+            after.newsletter, after.email_segment = None, "all"
         if was_public and not is_public:
-            if after.email is None:
-                after.newsletter, after.email_segment = None, "all"
             return "post_unpublished"
         return "post_edited" if was_public else f"{status}_edited"
 

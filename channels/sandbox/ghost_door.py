@@ -102,9 +102,10 @@ class Door:
 
     async def land(self, call: Call) -> None:
         """Scheduled posts whose time has come are public. The record names the moment that they were meant for."""
-        for post in self.world.due(call.account, self.clock(call.account)):
+        for post, mail in self.world.due(call.account, self.clock(call.account)):
             line = call.line() | {"at": post.published_at, "applied": True, "effect": "post_published", "ref": post.id}
-            await self.sandbox.record.add(line | {"method": "", "path": "", "fault": "", "detail": {"scheduled": True}})
+            detail = {"scheduled": True, **({"mailed": mail} if mail else {})}
+            await self.sandbox.record.add(line | {"method": "", "path": "", "fault": "", "detail": detail})
 
     def clock(self, account: str) -> int:
         """The server's time, microseconds UTC."""

@@ -37,9 +37,8 @@ def converted(html: str, *, cards: bool = True) -> list[Node]:
             card = []
             continue
         if card is not None and not END.fullmatch(comment):
-            card.append(
-                "" if isinstance(node, etree._Comment) else _outer(node)
-            )  # text beside it has no outerHTML: lost
+            # Only elements have an outerHTML: text beside them is lost.
+            card.append("" if isinstance(node, etree._Comment) else _outer(node))
             continue
         if card is not None:
             found.append({"type": "html", "html": "\n".join(card).strip()})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -112,12 +112,12 @@ class World:
         taken = {other.slug for other in self.of(post.site) if other.id != post.id}
         return next(slug for slug in (safe, *(f"{safe}-{n}" for n in range(2, len(taken) + 3))) if slug not in taken)
 
-    def due(self, site: str, at: int) -> Iterable[Post]:
-        """Publish what was scheduled for now or earlier; returns it."""
+    def due(self, site: str, at: int) -> Iterator[tuple[Post, dict[str, Any] | None]]:
+        """Publish what was scheduled for now or earlier; each post, and its mail if it was mailed by that."""
         waiting = [post for post in self.of(site) if post.status == "scheduled" and (post.published_at or 0) <= at]
         for post in waiting:
             self.keep(publish(replace(post), at))
-            yield self.posts[post.id]
+            yield self.posts[post.id], None if post.email else self.posts[post.id].email
 
     def keep_image(self, site: str, path: str, media_type: str, content: bytes) -> str:
         """Under that name, or with the next free number; returns the address."""
@@ -159,7 +159,8 @@ def publish(post: Post, at: int) -> Post:
     post.live_since = at
     post.updated_at = at - at % SECOND
     if post.newsletter and post.email is None:  # once and for all: going back to a draft recalls nothing
-        post.email = {"status": "submitted", "newsletter": post.newsletter, "segment": post.email_segment}
+        sent = {"status": "submitted", "submitted_at": iso(at)}
+        post.email = {**sent, "newsletter": post.newsletter, "segment": post.email_segment}
     return post
 
 
