@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sync.clock import SECOND
 from sync.contract import (
     Accepted,
+    HeldBack,
     Prepared,
     Probe,
     Receipt,
@@ -31,12 +32,15 @@ RELEASE_AGAIN = (0.2, 1, 5, 15, 30, 60, 120, 300, 600, 1_800, 7_200)
 MOST_TRIES = 12
 AT_ONCE = 3  # tries to prepare that nobody answered, as when their process died, until the next one waits
 DOUBT_LIMIT = 6 * 3600 * SECOND  # what no look settled for so long needs a person; shown to one long before
+LOOK_SOONEST, LOOK_LATEST = 5 * SECOND, 12 * 60 * SECOND  # between two looks that the outlet does not answer
 POLL_LIMIT = 72 * 3600 * SECOND  # a queued job nobody heard of for so long needs a person
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the verdict needs to know of the delivery; instants µs UTC, `lands_within` seconds."""
+    """What the verdict needs to know of the delivery; instants µs UTC, `lands_within` seconds.
+
+    No `polls`: what was accepted is a person's task, and they will say what became of it."""
 
     now: int
     attempts: int
@@ -75,7 +79,7 @@ def judge_answer(state: D, answer: object, facts: Facts) -> Verdict:
         case (D.RELEASING, Receipt()):
             return Verdict(E.RELEASED, facts.now)
         case (D.RELEASING, Accepted()):
-            return Verdict(E.ACCEPTED, facts.now + round(facts.polls[0] * SECOND))
+            return Verdict(E.ACCEPTED, _first_poll(facts))
         case (D.DISCARDING, None):
             return Verdict(E.DISCARDED, None)
         case (D.DISCARDING, _) if facts.attempts >= MOST_TRIES:
@@ -121,11 +125,11 @@ def judge_probe(state: D, found: object, facts: Facts) -> Verdict:
         case (_, Unauthorised()):  # until a person mends it; an outlet may lock out who keeps coming with a dead key
             return Verdict(None, facts.now + 60 * SECOND, facts.quarantine_until, why)
         case (_, BaseException()):
-            return Verdict(None, _not_before(found, facts.now + 5 * SECOND), facts.quarantine_until, why)
+            return Verdict(None, _not_before(found, facts.now + _patience(facts)), facts.quarantine_until, why)
         case (D.RELEASING | D.ACCEPTED, Receipt()):
             return Verdict(E.RELEASED, facts.now)
         case (D.RELEASING, Accepted()):
-            return Verdict(E.ACCEPTED, facts.now + round(facts.polls[0] * SECOND))
+            return Verdict(E.ACCEPTED, _first_poll(facts))
         case (D.PREPARING, Prepared()):
             return Verdict(E.PREPARED, None)
         case (D.PREPARING, Receipt() | Accepted()):
@@ -143,6 +147,8 @@ def judge_probe(state: D, found: object, facts: Facts) -> Verdict:
 
 
 def _certainly_not(state: D, answer: TryLater, facts: Facts) -> Verdict:
+    if isinstance(answer, HeldBack):  # nobody was asked: no attempt, and no more patience than what it names
+        return Verdict(E.ABSENT, max(facts.now, answer.not_before or facts.now + SECOND), why=str(answer))
     if facts.attempts >= MOST_TRIES:
         return Verdict(E.REFUSED, None, why=f"given up after {facts.attempts} tries: {answer}")
     schedule = PREPARE_AGAIN if state is D.PREPARING else RELEASE_AGAIN
@@ -163,7 +169,19 @@ def _look_again(facts: Facts) -> Verdict:
     return Verdict(None, min(until, facts.now + gap), until)
 
 
+def _patience(facts: Facts) -> int:
+    """An outlet that cannot be asked is asked ever more rarely: some fifty times in six hours."""
+    waited = facts.now - (facts.since if facts.since is not None else facts.now)
+    return min(LOOK_LATEST, max(LOOK_SOONEST, waited // 4))
+
+
+def _first_poll(facts: Facts) -> int | None:
+    return facts.now + round(facts.polls[0] * SECOND) if facts.polls else None
+
+
 def _poll_again(facts: Facts) -> Verdict:
+    if not facts.polls:
+        return Verdict(None, None)
     waited = facts.now - (facts.since if facts.since is not None else facts.now)
     if waited > POLL_LIMIT:
         return Verdict(E.IN_DOUBT, None, why="the outlet never said how its job ended")

@@ -62,6 +62,8 @@ class Coming:
     token: str
     what: str
     honest: bool
+    host: Host  # who asked for it
+    lands_at: int
 
 
 @dataclass
@@ -111,19 +113,23 @@ class SimOutlet(Outside):
         self, seconds: float, host: Host, what: str, token: str, content: str, ref: str, *, honest: bool = True
     ) -> None:
         """It will happen in so many seconds; of a caller who is gone, not much later than that."""
-        one = Coming(token, what, honest)
+        one = Coming(token, what, honest, host, self.universe.time + round(seconds * SECOND))
         self.coming.append(one)
 
         def land() -> None:
             self.coming.remove(one)
-            gone = host.lost_at
-            if honest and gone is not None and self.universe.time > gone + self.latest * SECOND:
+            if not self._lands(one):
                 return
             if what == "change" and not any(post.ref == ref for post in self.posts):
                 return
             self.effect(what, token, content, ref, honest=honest)
 
-        self.universe.at(self.universe.time + round(seconds * SECOND), f"{self.name}: {what} lands", land)
+        self.universe.at(one.lands_at, f"{self.name}: {what} lands", land)
+
+    def _lands(self, one: Coming) -> bool:
+        """Not if its caller is gone for longer than an honest effect takes."""
+        gone = one.host.lost_at
+        return not one.honest or gone is None or one.lands_at <= gone + self.latest * SECOND
 
     def fate(self, host: Host, weights: Mapping[str, float], token: str) -> str:
         """What becomes of this call."""
@@ -217,7 +223,9 @@ class SimOutlet(Outside):
 
     def pending(self, token: str) -> bool:
         """An honest effect of this delivery may still come."""
-        return any(one.token == token and one.honest and one.what != "draft" for one in self.coming)
+        return any(
+            one.token == token and one.honest and one.what != "draft" and self._lands(one) for one in self.coming
+        )
 
     def shows(self, token: str) -> Post | None:
         return next((post for post in self.posts if post.token == token), None)

@@ -11,6 +11,7 @@ from sync.clock import SECOND
 from sync.contract import (
     Accepted,
     Ambiguous,
+    HeldBack,
     Misbehaved,
     OutletError,
     Prepared,
@@ -114,6 +115,16 @@ def test_discarding_is_repeated(answer: object) -> None:
         found = judge_answer(D.DISCARDING, answer, replace(FACTS, attempts=tries))
         assert (None, NOW + wait * SECOND) == (found.event, found.due)
     assert E.IN_DOUBT is judge_answer(D.DISCARDING, answer, replace(FACTS, attempts=MOST_TRIES)).event
+
+
+def test_a_limit_of_our_own_is_no_attempt() -> None:
+    """It waits until the very instant that it names, and is never given up for it."""
+    until = NOW + 7 * SECOND
+    for tries in (1, 8, MOST_TRIES):
+        found = judge_answer(D.PREPARING, HeldBack("the budget is used up", until), replace(FACTS, attempts=tries))
+        assert Verdict(E.ABSENT, until, why="the budget is used up") == found
+    assert NOW + SECOND == judge_answer(D.PREPARING, HeldBack("later"), FACTS).due
+    assert NOW == judge_answer(D.PREPARING, HeldBack("it has passed", NOW - SECOND), FACTS).due
 
 
 @pytest.mark.parametrize(("state", "schedule"), [(D.PREPARING, PREPARE_AGAIN), (D.RELEASING, RELEASE_AGAIN)])
@@ -327,3 +338,16 @@ def test_what_cannot_be_asked_for_hours_goes_to_a_person() -> None:
     assert judge_probe(D.RELEASING, TryLater("busy"), known).event is None
     later = replace(FACTS, since=NOW - 6 * 3600 * SECOND - 1)
     assert E.IN_DOUBT is judge_probe(D.RELEASING, TryLater("busy"), later).event
+
+
+@pytest.mark.parametrize("state", [D.PREPARING, D.RELEASING])
+def test_an_outlet_that_cannot_be_asked_is_asked_ever_more_rarely(state: D) -> None:
+    """Sixty looks last for six hours, none comes later than twelve minutes, and the first ones come soon."""
+    began, at, looks = NOW, NOW, []
+    while at < began + 6 * 3600 * SECOND:
+        verdict = judge_probe(state, TryLater("down"), Facts(at, 1, 120.0, Probe.SEARCH, began, began))
+        assert verdict.event is None and verdict.due is not None
+        looks.append(verdict.due - at)
+        at = verdict.due
+    assert [5 * SECOND] * 4 == looks[:4]
+    assert len(looks) <= 60 and max(looks) <= 12 * 60 * SECOND
