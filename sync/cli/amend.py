@@ -23,7 +23,7 @@ from sync.cli.publish import (
 )
 from sync.content.source import get_ready
 from sync.engine.plan import Order, plan, planned_before
-from sync.engine.withdraw import Withdrawal
+from sync.engine.withdraw import Withdrawal, withdrawn_before
 from sync.engine.withdraw import withdraw as plan_withdrawal
 from sync.model import Align, Policy
 
@@ -65,6 +65,7 @@ def withdraw(
     item: Item,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="why; it stands in the log")],
     outlets_: Outlets = None,
+    group: Group = None,
     at: At = None,
     wait: Wait = None,
     request_id: RequestId = None,
@@ -72,8 +73,11 @@ def withdraw(
     json: Json = False,
 ) -> None:
     """Remove an item everywhere, each outlet as soon as it can be reached; not out yet, it is cancelled. 撤回。"""
-    refuse_empty(("--outlets", outlets_), ("--request-id", request_id))
+    refuse_empty(("--outlets", outlets_), ("--group", group), ("--request-id", request_id))
     ctx = wired(as_=as_)
-    need_workers(ctx, ("prepare",))
-    release_id = plan_withdrawal(ctx, Withdrawal(item, reason, names_of(outlets_), at, request_id))
+    asked = Withdrawal(item, reason, names_of(outlets_), at, request_id, group)
+    release_id = withdrawn_before(ctx, asked)
+    if release_id is None:
+        need_workers(ctx, ("prepare",))
+        release_id = plan_withdrawal(ctx, asked)
     follow(ctx, release_id, wait, json, withdrawing=True)

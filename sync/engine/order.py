@@ -158,18 +158,23 @@ def known_outlets(connection: Connection, names: Sequence[str]) -> dict[str, Rec
     return known
 
 
+def members(known: Mapping[str, Record], group: str) -> list[str]:
+    """The outlets of `known` that are in the group. Raises BadInput when none is."""
+    found = [name for name, row in known.items() if group in row.groups]
+    if not found:
+        groups = sorted({one for row in known.values() for one in row.groups})
+        near = get_close_matches(group, groups, n=1)
+        mend = f"did you mean {near[0]}? " if near else ""
+        raise BadInput(f"group {group}", "no outlet is in it", f"{mend}groups: {', '.join(groups) or 'none'}")
+    return found
+
+
 def _outlets(connection: Connection, order: Order, routing: dict[str, Any]) -> list[Record]:
     known = known_outlets(connection, ())
     group = order.group or (None if order.outlets else routing.get("group"))
     names = list(order.outlets or ([] if order.group else routing.get("outlets") or []))
     if group is not None:
-        members = [name for name, row in known.items() if group in row.groups]
-        if not members:
-            groups = sorted({one for row in known.values() for one in row.groups})
-            near = get_close_matches(group, groups, n=1)
-            mend = f"did you mean {near[0]}? " if near else ""
-            raise BadInput(f"group {group}", "no outlet is in it", f"{mend}groups: {', '.join(groups) or 'none'}")
-        names += [name for name in members if name not in names]
+        names += [name for name in members(known, group) if name not in names]
     there = ", ".join(known) or "none yet; add one with `tongfa outlet add`"
     if not names:
         raise BadInput("--outlets", "no outlet is named, neither here nor in the front matter", f"outlets: {there}")

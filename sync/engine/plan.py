@@ -14,12 +14,13 @@ from sqlalchemy import Connection
 from sync.clock import SECOND, iso
 from sync.content.refusal import raise_any
 from sync.content.source import Draft, read
-from sync.contract import Correct, OutletError, Reveal
+from sync.contract import Correct, OutletError, Receipt, Reveal
 from sync.engine import notice
 from sync.engine.approval import prepare_at
-from sync.engine.context import Context
+from sync.engine.context import Context, dump
 from sync.engine.order import Order, routed
 from sync.engine.people import ORDERS, acting
+from sync.engine.request import first_result
 from sync.engine.submit import edition_of, freeze, keep, revise, revision_of, routing_of
 from sync.engine.verify import counted
 from sync.engine.withdraw import stop
@@ -64,8 +65,11 @@ def planned_before(ctx: Context, order: Order) -> str | None:
 
 
 def _first(connection: Connection, order: Order) -> str | None:
-    known = releases.by_request(connection, order.request_id) if order.request_id is not None else None
-    return str(known.id) if known is not None else None
+    """Files are not looked into: they may be gone by now. Raises BadInput for the request of another thing."""
+    named = [order.corrects] if order.corrects is not None else []
+    if order.request_id is not None and order.corrects is None:
+        named = [one for one in order.sources if not Path(one).exists() and items.known(connection, one)]
+    return first_result(connection, order.request_id, order.action, named)
 
 
 def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[Draft | str]) -> str:
@@ -173,15 +177,22 @@ def _replaced(ctx: Context, connection: Connection, order: Order, outlet: Record
 
     Of what was notified: the notification that another one now corrects."""
     there = copies.current(connection, item, outlet.name) if order.corrects is not None else None
-    if there is None:
-        return {"replaces": None, "replaces_copy": None}
     can = ctx.kind(outlet.kind).can
     notifies = can.reveal is Reveal.NOTIFY
+    if there is None and notifies and order.corrects is not None and _being_told(connection, item, outlet.name):
+        return {"replaces": dump(Receipt("", "", ctx.store.now(connection))), "replaces_copy": None}
+    if there is None:
+        return {"replaces": None, "replaces_copy": None}
     if can.correct is Correct.NONE and not notifies:
         mend = f"leave it out with --outlets, and tell its readers another way; or `tongfa withdraw {item}`"
         raise BadInput(f"outlet {outlet.name}", f"a {outlet.kind} outlet cannot correct what is public", mend)
     handed = there.receipt if can.correct is Correct.EDIT or notifies else None
     return {"replaces": handed, "replaces_copy": there.id}
+
+
+def _being_told(connection: Connection, item: str, outlet: str) -> bool:
+    """Readers there may have, or be about to have, an earlier notification of which there is no copy yet."""
+    return any(one.state in copies.COMING for one in copies.coming(connection, item, outlet))
 
 
 def _ahead(connection: Connection, order: Order, chosen: Sequence[Record]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -17,8 +17,9 @@ from sync.content import moment
 from sync.engine import notice, outcome
 from sync.engine.approval import digest_of
 from sync.engine.context import Context
-from sync.engine.order import known_outlets
+from sync.engine.order import known_outlets, members
 from sync.engine.people import acting
+from sync.engine.request import first_result
 from sync.flow import ENDED, RE, D, R
 from sync.model import Align, BadInput, Policy
 from sync.store import copies, deliveries, items, outlets, releases, reviews
@@ -30,27 +31,37 @@ BEFORE_COMMIT = (R.OPEN, R.READY, R.HELD)
 
 @dataclass(frozen=True)
 class Withdrawal:
-    """What a person asked for. No `outlets`: everywhere. `at`: text, `now`, or None, which means now."""
+    """What a person asked for. No `outlets`, no `group`: everywhere. `at`: text, `now`, or None, which means now."""
 
     item: str
     reason: str
     outlets: tuple[str, ...] = ()
     at: str | None = None
     request_id: str | None = None
+    group: str | None = None
 
 
 def withdraw(ctx: Context, asked: Withdrawal) -> str:
     """Plan it and return its release; or, when nothing was committed yet, cancel the item's release and return that.
 
-    Raises BadInput; then nothing was changed.
+    Raises BadInput; then nothing was changed. A repeated `request_id` returns the first release.
     """
     if not asked.reason.strip():
         raise BadInput("--reason", "it is empty", "say why: readers of the log will ask")
     with ctx.store.write() as connection:
-        known = releases.by_request(connection, asked.request_id) if asked.request_id is not None else None
-        release_id = str(known.id) if known is not None else _plan(ctx, connection, asked)
+        release_id = _first(connection, asked) or _plan(ctx, connection, asked)
     ctx.ring("prepare")
     return release_id
+
+
+def withdrawn_before(ctx: Context, asked: Withdrawal) -> str | None:
+    """The release that this very request came to before. Raises BadInput when it was for something else."""
+    with ctx.store.read() as connection:
+        return _first(connection, asked)
+
+
+def _first(connection: Connection, asked: Withdrawal) -> str | None:
+    return first_result(connection, asked.request_id, "withdraw", [asked.item])
 
 
 def _plan(ctx: Context, connection: Connection, asked: Withdrawal) -> str:
@@ -60,7 +71,9 @@ def _plan(ctx: Context, connection: Connection, asked: Withdrawal) -> str:
     except outlets.Unknown:
         mend = "`tongfa item list` shows the items and their ids"
         raise BadInput(f"item {asked.item}", "there is no such item", mend) from None
-    known_outlets(connection, asked.outlets)
+    known = known_outlets(connection, asked.outlets)
+    if asked.group is not None:
+        asked = replace(asked, outlets=tuple(dict.fromkeys((*asked.outlets, *members(known, asked.group)))))
     _entitled(ctx, connection, item.unit, asked)
     release_at = moment.parse(asked.at, now, "--at") if asked.at not in (None, "now") else None
     every = deliveries.of_item(connection, asked.item)
@@ -187,7 +200,8 @@ def stop(ctx: Context, connection: Connection, item: str, outlets_: set[str], be
         unsent = one.state not in ENDED and one.state != D.RELEASED
         meant = one.outlet in outlets_ and (below is None or one.revision < below)
         if meant and unsent and one.joined == R.COMMITTED and one.action != "withdraw" and not one.stopped:
-            deliveries.note(connection, one, stopped=True)
+            at_once = {"due_at": ctx.store.now(connection)} if one.duty == "carry" else {}
+            deliveries.note(connection, one, stopped=True, **at_once)
             touched.add(one.release)
     for release_id in sorted(touched):
         outcome.settle(ctx, connection, release_id)

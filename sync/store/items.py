@@ -82,6 +82,11 @@ def get(connection: Connection, item_id: str, revision: int | None = None) -> tu
     return _frozen(row), row
 
 
+def known(connection: Connection, item_id: str) -> bool:
+    """Whether there is an item of this id."""
+    return connection.execute(select(item.c.id).where(item.c.id == item_id)).first() is not None
+
+
 def page(connection: Connection, *, before: int | None = None, size: int = 50) -> Sequence[Record]:
     """Newest items first, with the title of their newest edition; continue with the last `created_at`."""
     newest = select(edition.c.item, func.max(edition.c.revision).label("revision")).group_by(edition.c.item).subquery()

@@ -10,7 +10,7 @@ from sync.engine.control import settle
 from sync.engine.report import exit_code
 from sync.engine.withdraw import Withdrawal, withdraw
 from sync.model import BadInput
-from sync.store import copies
+from sync.store import copies, outlets
 from tests.integration.world import World
 
 
@@ -236,6 +236,25 @@ def test_one_outlet_of_several(world: World, tmp_path: Path) -> None:
     world.run(5)
     assert {"blog": "withdrawn"} == world.states(made)
     assert {"blog": "removed", "site": "live"} == copies_of(world, item)
+
+
+def test_a_group_of_several(world: World) -> None:
+    """Its outlets, where the item is, and the named ones; a group that nobody is in is refused with the nearest."""
+    world.add("paper")
+    _, item = published(world, "site", "blog", "forum")
+    for name in ("blog", "paper"):
+        with world.store.write() as connection:
+            row = outlets.get(connection, name)
+            outlets.change(connection, row, "grouped", at=world.clock.now(), actor="test", groups=["posts"])
+    with pytest.raises(BadInput, match=r"did you mean posts\?"):
+        take_back(world, item, group="post")
+    made = take_back(world, item, group="posts")
+    world.run(5)
+    assert {"blog": "withdrawn"} == world.states(made)
+    assert {"blog": "removed", "site": "live", "forum": "live"} == copies_of(world, item)
+    made = take_back(world, item, outlets=("forum",), group="posts")
+    world.run(5)
+    assert {"forum": "withdrawn"} == world.states(made)
 
 
 @pytest.mark.parametrize("found", ["hidden", "nothing"])
