@@ -19,7 +19,6 @@ from sync.clock import SECOND, instant
 from sync.contract import Egress, Misbehaved, OutletError, Response, Unauthorised
 
 PAGE = 100  # posts of one listing, the most that may be asked for
-DELETED = "此微博已被原作者删除。"  # stands as text where a deleted post is still listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class Account:
         return self._now() + int(left) * SECOND
 
     def posts(self, page: int = 1) -> list[Post]:
-        """What this application posted for the account, newest first; deleted ones are left out."""
+        """What this application posted for the account, newest first; of a deleted one a notice may be listed."""
         query = f"count={PAGE}&page={page}&base_app=1&trim_user=1"
         answer = self._http.call(
             "GET",
@@ -62,7 +61,7 @@ class Account:
         listed = told.get("statuses")
         if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
             raise Misbehaved("weibo user_timeline: no list of statuses")
-        posts = [Post(ident(one), str(one.get("text") or ""), _at(one)) for one in listed if not is_deleted(one)]
+        posts = [Post(ident(one), str(one.get("text") or ""), _at(one)) for one in listed]
         return sorted(posts, key=lambda post: int(post.ref), reverse=True)
 
     def destroy(self, ref: str) -> None:
@@ -126,11 +125,6 @@ def ident(status: Mapping[str, Any]) -> str:
         if isinstance(value, str) and value.isascii() and value.isdigit():
             return value
     raise Misbehaved("weibo: a status without idstr")
-
-
-def is_deleted(status: Mapping[str, Any]) -> bool:
-    """Whether only a notice stands where a post was."""
-    return str(status.get("deleted") or "0") not in ("0", "False") or status.get("text") == DELETED
 
 
 def _at(status: Mapping[str, Any]) -> int | None:

@@ -23,7 +23,6 @@ from urllib.parse import parse_qs, urlsplit
 from lxml import etree
 
 from channels import brief
-from channels.weibo_account import is_deleted
 from channels.weibo_address import page_of
 from sync import confine
 from sync.answer import not_before
@@ -33,6 +32,7 @@ from sync.model import Problem, Token
 
 PAGE = "https://m.weibo.cn"
 SHORT = "t.cn"
+DELETED = "此微博已被原作者删除。"  # stands as text where a post was
 UNSEEN = frozenset({"20101", "20112"})  # errno: there is no such post; nobody but its author may see it
 BLANK = re.compile(r"[\s\u200b]+$")
 OPEN, CLOSE = "\ue000", "\ue001"  # mark a link's place in a text until it is known where it leads
@@ -167,6 +167,11 @@ def reading(value: Any, parts: list[bytes], ask: confine.Ask) -> confine.Answer:
     markup = "".join(etree.tostring(block, encoding="unicode", method="html") for block in root.iterfind("body/*"))
     seen = [Token(one.kind, f"{OPEN}{one.value}{CLOSE}") if one.kind == "link" else one for one in tokens(markup)]
     return {"seen": packed(seen), "links": links}, []
+
+
+def is_deleted(status: Mapping[str, Any]) -> bool:
+    """Whether only a notice stands where a post was."""
+    return str(status.get("deleted") or "0") not in ("0", "False") or status.get("text") == DELETED
 
 
 def plain(text: str) -> str:

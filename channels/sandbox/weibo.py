@@ -59,9 +59,8 @@ class StatusCalls:
         if len(given.files.get("pic", b"")) >= LARGEST:
             raise Refusal(20006, "Image size too large")
         self._check_repeated(call, text)
-        posted, _ = self._world.count("posts", call.account, now(), HOUR)
+        posted = self._world.count("posts", call.account, now(), HOUR)
         if posted > POSTS and not self._door.set("unlimited", call):
-            self._world.uncount("posts", call.account)
             raise Refusal(20016, "out of limit")
         post = Post(self._world.new_id(now()), call.account, text, now())
         if "pic" in given.files:

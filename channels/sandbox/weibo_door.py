@@ -66,9 +66,8 @@ class Door:
         if self.left(call) <= 0:
             raise Refusal(21327, "expired_token")
         if counted:
-            seen, _ = self.world.count("calls", call.account, now(), DAY)
+            seen = self.world.count("calls", call.account, now(), DAY)
             if seen > CALLS and not self.set("unlimited", call):
-                self.world.uncount("calls", call.account)
                 raise Refusal(10023, "User requests out of rate limit!", 403)
 
     def left(self, call: Call) -> int:

@@ -93,17 +93,13 @@ class World:
             self._shelf.put("link", code, link)
         return f"{self.address}/t.cn/{code}"
 
-    def count(self, what: str, user: str, now: int, seconds: int) -> tuple[int, int]:
-        """Count one; how many these are within as many seconds, and when the oldest no longer counts."""
+    def count(self, what: str, user: str, now: int, seconds: int) -> int:
+        """Count one; how many these are within as many seconds."""
         seen = self._counters.setdefault((what, user), deque())
         while seen and seen[0] + seconds * SECOND <= now:
             seen.popleft()
         seen.append(now)
-        return len(seen), seen[0] + seconds * SECOND
-
-    def uncount(self, what: str, user: str) -> None:
-        """The last one was refused, and is not counted."""
-        self._counters[what, user].pop()
+        return len(seen)
 
     def counted(self, what: str, user: str, now: int, seconds: int) -> list[int]:
         """When those were that count now."""
