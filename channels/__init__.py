@@ -10,4 +10,5 @@ KINDS: dict[str, str] = {
     "webhook": "channels.webhook:WebhookChannel",
     "gazette": "channels.gazette:GazetteChannel",
     "ghost": "channels.ghost:GhostChannel",
+    "weibo": "channels.weibo:WeiboChannel",
 }

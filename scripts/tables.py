@@ -61,6 +61,7 @@ KINDS_ZH = {
     "webhook": "任何 Standard Webhooks 接收方",
     "gazette": "公报（HTML 和 PDF）",
     "ghost": "Ghost 站点",
+    "weibo": "新浪微博账号",
 }
 CAN_ZH = {
     "flip": "已就位，到点切换",

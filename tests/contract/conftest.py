@@ -16,7 +16,19 @@ from tests.contract.bench import Bench
 from tests.contract.sites import StaticBench
 
 # A literal list: a bench that is missing fails, it is not skipped.
-KINDS = ("memory", "mastodon", "bluesky", "wechat", "website", "gazette", "webhook", "wordpress", "telegram", "ghost")
+KINDS = (
+    "memory",
+    "mastodon",
+    "bluesky",
+    "wechat",
+    "website",
+    "gazette",
+    "webhook",
+    "wordpress",
+    "telegram",
+    "ghost",
+    "weibo",
+)
 
 
 @pytest.fixture(params=KINDS)

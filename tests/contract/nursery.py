@@ -23,7 +23,7 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = tuple(
     f"channels.sandbox.{name}"
-    for name in ("ghost", "bluesky", "mastodon", "pages", "telegram", "webhook", "wordpress", "wechat")
+    for name in ("ghost", "bluesky", "mastodon", "pages", "telegram", "webhook", "wordpress", "wechat", "weibo")
 )
 PR_SET_PDEATHSIG = 1
 
