@@ -457,6 +457,19 @@ def test_an_older_post_at_the_same_address_is_not_this_delivery(either: Telegram
     assert either.channel().probe(rendition, key, None) is None
 
 
+def test_another_post_of_that_time_is_not_taken_for_it(either: TelegramBench) -> None:
+    """Newer than the last one of before, with another address or none: our request was lost."""
+    key = either.key()
+    rendition = rendered(either, TEXT, key)
+    prepared = either.channel().prepare(rendition, key)
+    for text in ("a note", rendition.content.replace("12.html", "13.html"), f"{CANONICAL}x"):
+        either.api("sendMessage", chat_id=either.chat, text=text, parse_mode="HTML")
+    either.fault("drop_request", "release")
+    with pytest.raises(Ambiguous):
+        sent(either, prepared, rendition, key)
+    assert prepared == either.channel().probe(rendition, key, prepared)
+
+
 def test_a_probe_looks_past_the_first_page(either: TelegramBench) -> None:
     """Others may post a lot meanwhile."""
     either.sandbox.knob("unlimited")
@@ -558,7 +571,7 @@ def test_a_lost_answer_in_a_private_channel(private: TelegramBench) -> None:
     private.sandbox.knob("unlimited")
     for number in range(9):
         made = private.api("sendMessage", chat_id=private.chat, text=f"note {number}")
-        if number % 3 == 1:
+        if number % 3 == 2:
             private.api("deleteMessage", chat_id=private.chat, message_id=made["message_id"])
     key = private.key()
     rendition = rendered(private, TEXT, key)

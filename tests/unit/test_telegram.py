@@ -17,7 +17,7 @@ from channels import telegram_page as page
 from channels import telegram_text as texts
 from channels.picture import Picture
 from channels.sandbox import telegram_text as theirs
-from channels.telegram import TelegramChannel
+from channels.telegram import RIGHTS, TelegramChannel
 from channels.telegram_api import SENTENCES, Act, Bot, Word
 from channels.telegram_settings import chosen
 from sync import compare
@@ -336,6 +336,52 @@ def test_an_answer_of_another_shape_is_no_success(body: bytes) -> None:
     bot = Bot(Scripted(200, body), "town", "https://a.example", TOKEN, lambda: NOW)
     with pytest.raises(Misbehaved):
         bot.do(Act("getMe", {}))
+
+
+class Chats(Scripted):
+    """An egress that answers getChat by the channel that is asked for."""
+
+    def __init__(self, **chats: Mapping[str, object]) -> None:
+        super().__init__(200, b"")
+        self.chats = chats
+
+    def call(self, method: str, url: str, *, creates: bool, **more: Any) -> Answer:
+        if url.endswith("/getChat"):
+            told = self.chats["staging" if b"-100" in more["body"] else "public"]
+        else:
+            told = {"id": 7, "status": "administrator", **dict.fromkeys(RIGHTS, True)}
+        return Answer(200, {}, json.dumps({"ok": True, "result": told}).encode())
+
+
+@pytest.mark.parametrize(
+    ("public_", "staging", "error"),
+    [
+        ("supergroup", {"type": "channel"}, Unsupported),
+        ("channel", {"type": "group"}, Unauthorised),
+        ("channel", {"type": "channel", "active_usernames": ["open"]}, Unauthorised),
+        ("channel", {"type": "channel"}, None),
+    ],
+)
+def test_only_channels_are_posted_to_and_only_private_ones_staged_in(
+    public_: str, staging: Mapping[str, object], error: type[OutletError] | None
+) -> None:
+    """A group is another thing; one of several public names is enough to be public."""
+    settings = {"chat_id": "@town", "staging_chat_id": "-1001234567890"}
+    http = Chats(public={"id": -1001, "type": public_, "username": "town"}, staging={"id": -1002, **staging})
+    outlet = Outlet("town", "unit", "telegram", settings, {"bot_token": TOKEN})
+    channel = TelegramChannel(outlet, Tools(http, lambda _: b"", PAGES, lambda: NOW))
+    if error is None:
+        channel.login()
+        return
+    with pytest.raises(error):
+        channel.login()
+
+
+def test_without_a_token_nothing_is_asked() -> None:
+    """Said at once, for the operator."""
+    outlet = Outlet("town", "unit", "telegram", {"chat_id": "@town"})
+    with pytest.raises(Unauthorised, match="bot_token"):
+        TelegramChannel(outlet, Tools(Scripted(200, b""), lambda _: b"", PAGES, lambda: NOW)).login()
 
 
 # the token
