@@ -65,5 +65,5 @@ def twin(outlet: Outlet, sandbox: str) -> Outlet:
     settings = {"chat_id": f"@sandbox_{outlet.name.replace('-', '_')}", "api_base": sandbox, "page_base": sandbox}
     if outlet.settings.get("staging_chat_id"):
         settings["staging_chat_id"] = f"-100{number:010d}"
-    secrets = {"bot_token": f"{100_000_000 + number % 900_000_000}:sandbox-{outlet.name}"}
+    secrets = {"bot_token": f"{100_000_000 + number % 900_000_000}:sandbox-bot-{outlet.name}"}
     return replace(outlet, settings=settings, secrets=secrets, live=False, private_network=True)

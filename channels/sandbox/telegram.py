@@ -1,6 +1,6 @@
 """Telegram as far as a bot that posts to channels meets it. Facts: the fact sheet on Telegram, sections 1 to 9.
 
-`DIGITS:sandbox-NAME` is a valid token of bot NAME. Channels exist from their first use, `@name` public and `-100…`
+`DIGITS:sandbox-bot-NAME` is a valid token of bot NAME. Channels exist from their first use, `@name` public and `-100…`
 private, with that bot as administrator. No method reads a message. Settings (knobs):
 
     revoke            the token is no longer valid

@@ -1,6 +1,6 @@
 """The way into the sandbox's Bot API: token, parameters, channels and rights, rates, refusals.
 
-`DIGITS:sandbox-NAME` is a valid token of bot NAME; the fact sheet's section 7 has the words of refusals.
+`DIGITS:sandbox-bot-NAME` is a valid token of bot NAME; the fact sheet's section 7 has the words of refusals.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PER_CHAT, PER_BOT = (20, 60), (30, 1)  # messages to one channel and calls of on
 REQUEST_BYTES = 50 * 1024 * 1024
 RIGHTS = ("can_post_messages", "can_edit_messages", "can_delete_messages")
 _PATH = re.compile(r"/bot([^/]*)/(\w*)")
-_TOKEN = re.compile(r"\d+:sandbox-([a-zA-Z0-9_-]+)")
+_TOKEN = re.compile(r"\d+:sandbox-bot-([a-zA-Z0-9_-]+)")
 
 
 class Refusal(Exception):

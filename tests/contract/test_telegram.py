@@ -12,6 +12,7 @@ from PIL import Image
 
 from channels.telegram import TelegramChannel
 from channels.telegram_act import mark
+from channels.telegram_settings import chosen
 from sync.clock import SECOND
 from sync.contract import (
     Accepted,
@@ -823,8 +824,15 @@ def test_the_twin_keeps_nothing_of_the_configured_host(staging: str) -> None:
     assert "@sandbox_town_news" == twin.settings["chat_id"]
     assert bool(staging) is bool(twin.settings.get("staging_chat_id"))
     assert "-1009876543210" not in twin.settings.values()
-    assert twin.secrets["bot_token"].endswith(":sandbox-town-news")
+    assert twin.secrets["bot_token"].endswith(":sandbox-bot-town-news")
     assert (False, True, "town-news") == (twin.live, twin.private_network, twin.name)
+
+
+@pytest.mark.parametrize("name", ["a", "a-" * 19 + "b"])
+def test_an_outlet_of_any_name_has_a_twin(name: str) -> None:
+    """Its token and its channels are such as the channel takes."""
+    real = Outlet(name, "unit", "telegram", {"staging_chat_id": "-1001234567890"})
+    assert chosen(TelegramChannel.twin(real, "http://127.0.0.1:1", "")).token.endswith(f"-{name}")
 
 
 def test_a_receipt_tells_what_a_later_correction_has_to_know(telegram: TelegramBench) -> None:

@@ -18,7 +18,7 @@ from telegram.request import HTTPXRequest
 from tests.contract.bench import Server, server
 from tests.contract.bench_mastodon import OTHER_PICTURE, PICTURE
 
-TOKEN = "110201543:sandbox-client"
+TOKEN = "110201543:sandbox-bot-client"
 CHANNEL, STAGING = "@sandbox_client", -1001234567890
 
 
@@ -113,7 +113,7 @@ def test_a_photo_is_uploaded_once_and_used_again(sandbox: Server) -> None:
         assert (320, 160) == (sent.photo[-1].width, sent.photo[-1].height)
         again = await bot.send_photo(CHANNEL, sent.photo[-1].file_id, caption="again")
         assert sent.photo[-1].file_unique_id == again.photo[-1].file_unique_id
-        async with client(sandbox, "110201544:sandbox-other") as other:
+        async with client(sandbox, "110201544:sandbox-bot-other") as other:
             with pytest.raises(BadRequest, match="Wrong file identifier"):
                 await other.send_photo("@sandbox_other", sent.photo[-1].file_id)
 
@@ -258,4 +258,4 @@ def test_the_token_is_in_no_line_of_the_record(sandbox: Server, tmp_path: Path) 
         drive(sandbox, act)
     drive(sandbox, act)
     record = (sandbox.home / "record.jsonl").read_text()
-    assert "/bot…/getMe" in record and "sandbox-client" not in record
+    assert "/bot…/getMe" in record and "sandbox-bot-client" not in record

@@ -41,7 +41,7 @@ class Client:
         self.session.trust_env = False
 
     def call(self, method: str, token: str = "", files: Any = None, **given: Any) -> requests.Response:
-        url = f"{self.sandbox.address}/bot{token or f'110201543:sandbox-{self.name}'}/{method}"
+        url = f"{self.sandbox.address}/bot{token or f'110201543:sandbox-bot-{self.name}'}/{method}"
         if files:
             return self.session.post(url, data=given, files=files, timeout=10)
         return self.session.post(url, json=given, timeout=10)
@@ -121,7 +121,7 @@ def test_tokens_are_malformed_unknown_or_revoked(client: Client) -> None:
 def test_a_channel_belongs_to_the_bot_that_came_first(client: Client) -> None:
     """Another bot is not a member; a name that is none is no chat."""
     client.send()
-    other = "110201544:sandbox-other"
+    other = "110201544:sandbox-bot-other"
     refused(client.call("sendMessage", other, chat_id=client.chat, text="x"), 403, "bot is not a member")
     refused(client.call("sendMessage", chat_id="town", text="x"), 400, "chat not found")
     client.knob("no_chat")
@@ -146,7 +146,7 @@ def test_rights_are_told_and_needed(client: Client) -> None:
 
 def test_parameters_come_as_json_form_or_query(client: Client) -> None:
     """Nested ones in a form as JSON text; methods in any case."""
-    url = f"{client.sandbox.address}/bot110201543:sandbox-{client.name}"
+    url = f"{client.sandbox.address}/bot110201543:sandbox-bot-{client.name}"
     off = '{"is_disabled": true}'
     form = {"chat_id": client.chat, "text": "form", "link_preview_options": off}
     told = client.session.post(f"{url}/SENDMESSAGE", data=form, timeout=10).json()["result"]
@@ -249,7 +249,7 @@ def test_photos_are_encoded_anew_and_known_by_their_id(client: Client) -> None:
     assert served != PICTURE and "12" == recognise(served, {"12": PICTURE, "13": OTHER_PICTURE})
     again = client.result("sendPhoto", chat_id=client.chat, photo=sent["photo"][-1]["file_id"])
     assert sent["photo"] == again["photo"]
-    other = client.call("sendPhoto", "110201544:sandbox-x", chat_id="@x1234", photo=sent["photo"][-1]["file_id"])
+    other = client.call("sendPhoto", "110201544:sandbox-bot-x", chat_id="@x1234", photo=sent["photo"][-1]["file_id"])
     refused(other, 400, "wrong file identifier")
     refused(
         client.call("sendPhoto", chat_id=client.chat, photo="https://a.example/b.png"), 400, "failed to get HTTP URL"
