@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from email import message_from_bytes
 from email.policy import HTTP
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
@@ -156,6 +157,14 @@ def test_topics_are_left_out() -> None:
     """Weibo takes none from ordinary applications."""
     written = composed(edition(summary="今晚停水。", topics=("供水", "便民")))
     assert f"【停水通知】今晚停水。 {CANONICAL} " == written
+
+
+def test_topics_are_left_out_of_an_installations_own_template_too(tmp_path: Path) -> None:
+    """Whatever it asks for."""
+    (tmp_path / "weibo").mkdir()
+    (tmp_path / "weibo" / "status.txt").write_text("{{ title }} {{ tags | join(' ') }} {{ link }}")
+    own = Templates(own=tmp_path)
+    assert "#" not in text.compose(own, edition(topics=("供水", "便民")), CANONICAL)
 
 
 def test_a_title_in_brackets_has_them_once() -> None:
