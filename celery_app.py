@@ -49,6 +49,11 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
     worker_soft_shutdown_timeout=0,
+    # No worker_max_memory_per_child, worker_max_tasks_per_child, task_time_limit or task_soft_time_limit: they are for
+    # pools of child processes. Workers run threads (`-P threads`), which nobody can end from outside, and Celery
+    # leaves them out there without a word. What bounds an act instead: every call's own deadline (`sync.http`), memory
+    # and time of the children that read strangers' files (`sync.confine`), statements' timeouts (`sync.postgres`), and
+    # for the whole process whoever runs it (`MemoryMax=` of systemd, `mem_limit` of Compose).
     broker_heartbeat=HEARTBEAT if settings.broker_url is not None else 0,
     broker_connection_timeout=2,
     broker_connection_retry_on_startup=True,

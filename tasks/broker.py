@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+# Pinned by tests/unit/test_celery_options.py: a default of Celery's or kombu's that changes shows there.
 HEARTBEAT = 10  # seconds; AMQP only: a peer that vanished is noticed
 
 _REDIS = {

@@ -22,6 +22,7 @@ from tasks import TASKS, base, sweep
 from tasks.direct import Direct
 from tasks.look import look
 from tasks.rung import LEFT_TO_OTHERS, REMEMBERED, Ring, Rung, taker
+from tasks.sweep import BATCH
 from tests.services.redis import free_port, running
 
 SOON = 20.0  # seconds until what must happen counts as broken
@@ -93,6 +94,33 @@ def test_without_a_broker_the_process_itself_is_told(lane: Callable[..., Lane]) 
     assert [("prepare", ["one"])] == embedded.sent
     eventually(lambda: len(embedded.sent) > 1)
     assert not embedded.worked
+
+
+def test_what_of_a_release_falls_due_together_is_one_message(lane: Callable[..., Lane]) -> None:
+    """One ring for all of one duty, as long as they fit into a batch; each release, and each duty, its own."""
+    busy = lane(sweep_ms=60_000)
+    many, most = [f"a{number}" for number in range(BATCH)], [f"b{number}" for number in range(BATCH + 1)]
+    for release, ids in {"r1": many, "r2": most}.items():
+        for one in ids:
+            busy.add(one, release=release)
+    busy.add("c", duty="verify", release="r1")
+    busy.start()
+    eventually(lambda: len(busy.sent) >= 4)
+    expected = [("prepare", many), ("prepare", most[:BATCH]), ("prepare", most[BATCH:]), ("verify", ["c"])]
+    assert sorted(expected) == sorted(busy.sent)
+
+
+def test_so_it_is_with_a_broker(lane: Callable[..., Lane], tmp_path: Path) -> None:
+    """Its queue then holds one message for them all."""
+    with running(tmp_path / "redis") as redis:
+        url = redis.fresh()
+        busy = lane(broker_url=url)
+        _reached(url)
+        for number in range(BATCH):
+            busy.add(f"a{number}", release="r1")
+        busy.start()
+        eventually(lambda: redis.length("prepare", url))
+        assert (1, []) == (redis.length("prepare", url), busy.worked)
 
 
 def test_a_broker_that_is_down_does_not_stop_the_work(lane: Callable[..., Lane]) -> None:
