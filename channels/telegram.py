@@ -46,7 +46,7 @@ from sync.contract import (
     Unauthorised,
     Unsupported,
 )
-from sync.model import Edition, Key, Outlet, Problem, Rendition, Sighting
+from sync.model import Edition, Key, Outlet, Problem, Rendition, Sighting, Token
 
 RIGHTS = ("can_post_messages", "can_edit_messages", "can_delete_messages")
 ADDRESS = "https://canonical.example/" + "x" * 174  # stands for one that is not known yet
@@ -102,6 +102,9 @@ class TelegramChannel:
         content = texts.compose(self._tools.pages, edition, place.canonical, len(files))
         fields = {"canonical": place.canonical or ""}
         made = Rendition(edition.title, content, fields, files, texts.shown(content, files))
+        if place.canonical and Token("link", place.canonical) not in made.shown:
+            # By it alone a message is found again: without it, doubt would end in a second one.
+            raise Unsupported(f"模板 {texts.TEMPLATE} 没有原文链接 · the template leaves out the canonical link")
         if place.replaces:
             act.change(made, place.replaces)
         return made

@@ -6,6 +6,7 @@ import json
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from sync.clock import SECOND
 from sync.contract import (
     Misbehaved,
     OutletError,
+    Place,
     Receipt,
     Rejected,
     Shot,
@@ -37,7 +39,7 @@ from sync.contract import (
     Unsupported,
 )
 from sync.http import Http, Limits
-from sync.model import Asset, AssetRole, BadInput, Edition, Outlet, Rendition, Token
+from sync.model import Asset, AssetRole, BadInput, Edition, Key, Outlet, Rendition, Token
 from sync.render import Templates
 from tests.unit.raw import hang_up, raw, say, silence
 
@@ -137,6 +139,31 @@ def test_what_a_reader_must_find_are_paragraphs_links_and_pictures() -> None:
         Token("text", "末段"),
         Token("image", "d1"),
     ) == texts.shown(made, [picture])
+
+
+def channel_of(pages: Templates) -> TelegramChannel:
+    outlet = Outlet("town", "unit", "telegram", {"chat_id": "@town"}, {"bot_token": TOKEN})
+    return TelegramChannel(outlet, Tools(Scripted(200, b""), lambda _: b"", pages, lambda: NOW))
+
+
+def test_a_canonical_address_of_any_letters_is_one_link() -> None:
+    """By it the message is found again."""
+    address = "https://county.example/通知/12.html?a=1&b=（二）"
+    made = channel_of(PAGES).render(edition(), Place(Key("", ""), address))
+    assert Token("link", address) in made.shown
+    assert [address] == [
+        one["url"] for one in theirs.given(made.content, "HTML", None)[1] if one["type"] == "text_link"
+    ]
+
+
+def test_a_template_without_the_canonical_link_is_refused(tmp_path: Path) -> None:
+    """An installation's own: what it posts could not be found again after a doubt."""
+    (tmp_path / "telegram").mkdir()
+    (tmp_path / "telegram" / "message.html").write_text("<i>{{ title }}</i>")
+    channel = channel_of(Templates(own=tmp_path))
+    with pytest.raises(Unsupported, match="leaves out the canonical link"):
+        channel.render(edition(), Place(Key("", ""), LINK))
+    assert "<i>标题</i>" == channel.render(edition(), Place(Key("", ""), None)).content
 
 
 def test_pictures_are_at_most_ten_cover_first_and_no_gif() -> None:
