@@ -28,6 +28,7 @@ from sync.answer import not_before
 from sync.clock import SECOND
 from sync.contract import (
     Accepted,
+    Budget,
     Capabilities,
     Correct,
     OutletError,
@@ -68,6 +69,11 @@ class MastodonChannel:
         ),
         fresh_for=FRESH_FOR,
         limits={"characters": post.TEXT_LIMIT, "images": post.MEDIA_LIMIT, "alt": post.ALT_LIMIT},
+        budgets=(  # [6]; 300 statuses in three hours are left to the instance, which says when to come again
+            Budget("上传图片 · uploads", 30, 1_800, of="POST .*/api/v2/media$"),
+            Budget("删除嘟文 · deletions", 30, 1_800, of="DELETE .*/api/v1/statuses/"),
+            Budget("全部调用 · calls", 300, 300, reserve=60),
+        ),
     )
 
     def __init__(self, outlet: Outlet, tools: Tools) -> None:

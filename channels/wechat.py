@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from channels.wechat_account import Account, same_picture, whole
 from channels.wechat_api import (
+    BUDGETS,
     DEAD_TOKEN,
     GONE,
     JSON,
@@ -69,6 +70,7 @@ class WechatChannel:
         polls=(0.3, 1, 3, 6, 12, 24, 48, 96, 192, 300),
         limits=LIMITS,
         settings=SETTINGS,
+        budgets=BUDGETS,
     )
 
     def __init__(self, outlet: Outlet, tools: Tools) -> None:
@@ -79,6 +81,8 @@ class WechatChannel:
             outlet.settings.get("app_id", ""),
             outlet.secrets.get("app_secret", ""),
             tools.now,
+            tools.tokens,
+            tools.spend,
         )
         self._account = Account(self._api, tools)
 
@@ -192,9 +196,8 @@ class WechatChannel:
         answer = self._api.call("draft/add", {"articles": [article]}, Step.WRITE, expect=frozenset({GONE}))
         if errcode(answer) == GONE:
             # The cover is not known to all of WeChat's servers yet; the next try finds it by its name.
-            raise TryLater(
-                "wechat draft/add: errcode 40007: the cover is not known yet", self._tools.now() + REPLICATES
-            )
+            known = self._tools.now() + REPLICATES
+            raise TryLater("wechat draft/add: errcode 40007: the cover is not known yet", known, of=None)
         ref = answer.get("media_id")
         if not isinstance(ref, str) or not ref:
             raise Misbehaved("wechat draft/add: no media_id in the answer")

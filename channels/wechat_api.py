@@ -10,28 +10,46 @@ pages, read 2026-11.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+import re
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
-from threading import Lock
+from functools import partial
 from urllib.parse import urlencode
 
+from sync.budget import DAY, china_midnight
 from sync.clock import SECOND
-from sync.contract import Ambiguous, Egress, Misbehaved, OutletError, Rejected, Response, TryLater, Unauthorised
+from sync.contract import (
+    Ambiguous,
+    Budget,
+    Egress,
+    Fresh,
+    HeldBack,
+    LocalTokens,
+    Misbehaved,
+    OutletError,
+    Rejected,
+    Response,
+    Tokens,
+    TryLater,
+    Unauthorised,
+    freely,
+)
 
 JSON = {"content-type": "application/json; charset=utf-8"}
 MINUTE = 60 * SECOND
-DAY = 24 * 60 * MINUTE
-CHINA = 8 * 60 * MINUTE  # ahead of UTC; no summer time since 1991
+
+# "force_refresh": 20 a day, and a second one within 30 s does nothing (page "getStableAccessToken").
+FORCED = "force_refresh"
+BUDGETS = (
+    Budget("强制更换令牌 · forced token renewals", 20, 86_400, of=FORCED),
+    Budget("两次强制更换令牌的间隔 · between two forced token renewals", 1, 31, of=FORCED),
+)
+
 
 DEAD_TOKEN = frozenset({40001, 40014, 42001})
 GONE = 40007  # media_id: never existed, deleted, published already, or not replicated yet
 NO_SUCH_JOB = 53502
 NO_SUCH_ARTICLE = 53600
-
-
-# By account: who comes while somebody renews its token waits, and then finds the new one.
-_RENEWING: defaultdict[str, Lock] = defaultdict(Lock)
 
 
 class Step(Enum):
@@ -121,11 +139,6 @@ CODES: Mapping[int, tuple[Move, str]] = {
 }
 
 
-def china_midnight(now: int) -> int:
-    """When the daily counts began. Both instants µs UTC."""
-    return (now + CHINA) // DAY * DAY - CHINA
-
-
 def next_china_midnight(now: int) -> int:
     """When a daily quota begins anew. Both instants µs UTC."""
     return china_midnight(now) + DAY
@@ -146,10 +159,13 @@ def errcode(answer: Mapping[str, object]) -> int:
 
 
 def failure(answer: Mapping[str, object], path: str, step: Step, now: int) -> OutletError | None:
-    """What an answer means; None: it worked. `now` in µs UTC, for when a quota begins anew."""
+    """What an answer means; None: it worked. `now` in µs UTC, for when a quota begins anew.
+
+    Quotas are counted by path: other calls of the account go on."""
     code = errcode(answer)
     if code == 0:
         return None
+    calls = rf"(GET|POST) .*/cgi-bin/{re.escape(path)}$"
     move, mend = CODES.get(code, (None, "未知错误码 / unknown code"))
     said = f"wechat {path}: errcode {code}: {mend} ({str(answer.get('errmsg', ''))[:200]})"
     match move:
@@ -157,12 +173,12 @@ def failure(answer: Mapping[str, object], path: str, step: Step, now: int) -> Ou
             # "System busy" may follow a publish that was taken all the same.
             return Ambiguous(said) if step is Step.SUBMIT else TryLater(said)
         case Move.NEXT_MINUTE:
-            return TryLater(said, (now // MINUTE + 1) * MINUTE)
+            return TryLater(said, (now // MINUTE + 1) * MINUTE, of=calls)
         case Move.NEXT_DAY:
-            return TryLater(said, next_china_midnight(now))
+            return TryLater(said, next_china_midnight(now), of=calls)
         case Move.CALM_DOWN:
             # Minutes, spread by the moment of asking so that several deliveries do not come back as one.
-            return TryLater(said, now + 2 * MINUTE + now % MINUTE)
+            return TryLater(said, now + 2 * MINUTE + now % MINUTE, of=calls)
         case Move.OPERATOR:
             return Unauthorised(said)
         case Move.EDITOR | Move.PERSON if step is not Step.READ:
@@ -176,21 +192,31 @@ def failure(answer: Mapping[str, object], path: str, step: Step, now: int) -> Ou
 
 
 class WechatApi:
-    """Calls with a token that lives in this object only. One object per task; not shared by threads."""
+    """Calls with the account's token. One object per task; not shared by threads.
 
-    def __init__(self, http: Egress, base: str, app_id: str, app_secret: str, now: Callable[[], int]) -> None:
+    `spend` is asked before a new token is forced; it raises HeldBack when that was done too often.
+    """
+
+    def __init__(
+        self,
+        http: Egress,
+        base: str,
+        app_id: str,
+        app_secret: str,
+        now: Callable[[], int],
+        tokens: Tokens | None = None,
+        spend: Callable[[str], None] = freely,
+    ) -> None:
         self._http, self._base, self._now = http, base.rstrip("/"), now
         self._app_id, self._secret = app_id, app_secret
+        self._tokens, self._spend = tokens or LocalTokens(), spend
         self._token = ""
         self._forced = False
 
     def token(self) -> str:
-        """A token good for at least five minutes. Asking in normal mode disturbs nobody: all get the same one.
-
-        Raises Unauthorised, TryLater or Misbehaved.
-        """
+        """The account's token, the same for all. Raises Unauthorised, TryLater or Misbehaved."""
         if not self._token:
-            self._token = self._ask_token(force=False)
+            self._token = self._tokens.get("access_token", partial(self._fresh, ""))
         return self._token
 
     def url(self, path: str, **query: str) -> str:
@@ -245,18 +271,27 @@ class WechatApi:
         return answer
 
     def _renew(self) -> None:
-        """A token that works, or the same one again.
+        """A token that works, or the same one again."""
+        refused = self._token
+        self._token = self._tokens.get("access_token", partial(self._fresh, refused), refused=refused)
 
-        Forcing kills the token of everybody else and is limited to 20 a day: only when the outlet
-        itself still hands out the string it refuses, and once in this object's life.
+    def _fresh(self, refused: str, kept: str) -> Fresh:
+        """Asking in normal mode disturbs nobody: all get the same one, and in its last five minutes the next.
+
+        Forcing kills the token of everybody else: only when the outlet itself still hands out the string it
+        refuses, once in this object's life, and within the account's limits; else the same one again.
         """
-        with _RENEWING[self._app_id]:
-            refused, self._token = self._token, self._ask_token(force=False)
-            if self._token == refused and not self._forced:
-                self._forced = True
-                self._token = self._ask_token(force=True)
+        fresh = self._ask_token(force=False)
+        if fresh.value != refused or self._forced:
+            return fresh
+        try:
+            self._spend(FORCED)
+        except HeldBack:
+            return fresh  # it was forced a moment ago, or too often today: another one would be refused as well
+        self._forced = True
+        return self._ask_token(force=True)
 
-    def _ask_token(self, *, force: bool) -> str:
+    def _ask_token(self, *, force: bool) -> Fresh:
         body = encoded(
             {
                 "grant_type": "client_credential",
@@ -278,7 +313,8 @@ class WechatApi:
         token = answer.get("access_token")
         if not isinstance(token, str) or not token:
             raise Misbehaved("wechat stable_token: no access_token in the answer")
-        return token
+        lasts = answer.get("expires_in")  # seconds; of a token that was handed out before, what is left
+        return Fresh(token, self._now() + lasts * SECOND if isinstance(lasts, int) else None)
 
 
 def encoded(payload: Mapping[str, object]) -> bytes:

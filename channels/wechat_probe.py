@@ -22,8 +22,8 @@ import json
 from collections.abc import Callable, Mapping
 
 from channels.wechat_account import DONE, ENDED, REMOVED, RUNNING, Account, Article, Listed, secure, whole
-from channels.wechat_api import china_midnight
 from channels.wechat_article import is_marked
+from sync.budget import china_midnight
 from sync.clock import SECOND
 from sync.contract import Accepted, Misbehaved, Prepared, Receipt, Rejected, TryLater, Unsupported
 from sync.model import Rendition
@@ -72,7 +72,7 @@ class Lookup:
             return self._drafted(rendition, marker)
         if isinstance(hint, Prepared) and self._account.draft(hint.ref) is not None:
             if unexplained:
-                raise TryLater(f"wechat: {UNDER_REVIEW}; {LOOK}", self._now() + LOOK_AGAIN)
+                raise TryLater(f"wechat: {UNDER_REVIEW}; {LOOK}", self._now() + LOOK_AGAIN, of=None)
             if since < midnight:
                 raise Unsupported(f"wechat: {NOT_COUNTED}; {LOOK}")
             return hint

@@ -20,7 +20,11 @@ from sync.clock import Clock, SystemClock
 from sync.contract import Channel, Tools, TryLater, Unauthorised
 from sync.engine import identity
 from sync.engine.context import Context
+from sync.engine.pace import Pace
+from sync.engine.paced import Arming, PacedEgress, paced
 from sync.engine.preview import Nowhere
+from sync.engine.purse import Purse
+from sync.engine.tokens import TokenKeeper
 from sync.http import Http
 from sync.model import BadInput, Outlet
 from sync.ownership import Ownership, ProcessLock
@@ -128,21 +132,27 @@ def context(
         with store.read() as connection:
             identity.keep(settings, outlets.identity(connection))
     lock = ownership(settings, lane)
+    ring = bell.silent if settings.broker_url is None else bell.bell_at(settings.broker_url).ring
+    actor = person or f"{lock.name}:{os.getpid()}"
     return Context(
         store=store,
         assets=assets,
         settings=settings,
         clock=clock,
         kind=kind,
-        channel=_channels(settings, assets, clock, examining=examining),
-        ring=bell.silent if settings.broker_url is None else bell.bell_at(settings.broker_url).ring,
+        channel=_channels(settings, assets, clock, lock, Pace(store, clock, ring, actor), examining=examining),
+        ring=ring,
         lock=lock,
-        actor=person or f"{lock.name}:{os.getpid()}",
+        actor=actor,
     )
 
 
-def _channels(settings: Settings, assets: AssetStore, clock: Clock, *, examining: bool) -> Callable[[Record], Channel]:
+def _channels(
+    settings: Settings, assets: AssetStore, clock: Clock, lock: Ownership, pace: Pace, *, examining: bool
+) -> Callable[[Record], Channel]:
     vault = cache(lambda: Vault.at(settings.secret_key_path))
+    keeper, purse = TokenKeeper(pace.store, vault, lock, clock), Purse(pace.store, clock)
+    arming = Arming(max(1, settings.workers_release_threads // 2))
     if not examining:
         vault()  # told at once, not at the first outlet
     pages = Templates(own=settings.home / TEMPLATES)
@@ -180,8 +190,9 @@ def _channels(settings: Settings, assets: AssetStore, clock: Clock, *, examining
             server = sandbox_of(row.kind)
             home = sandbox_home(settings, server)
             outlet = made.twin(outlet, sandbox_address(settings, server, row.name), str(home / row.name))
-        tools = Tools(egress(outlet.private_network), blob, pages, clock.now)
-        return made(outlet, tools)
+        http = PacedEgress(egress(outlet.private_network), row, made.can.budgets, pace, purse, clock)
+        tools = Tools(http, blob, pages, clock.now, keeper.of(row), http.spend)
+        return paced(made(outlet, tools), http, row, pace, arming, clock)
 
     return channel
 

@@ -94,6 +94,37 @@ def batches(
             ended.get()
 
 
+class TooLate(Exception):
+    """The call has not ended in time. It goes on by itself."""
+
+
+def within(call: Callable[[], T], seconds: float, *, late: Callable[[T], None]) -> T:
+    """What the call returns or raises, if it ends within so many seconds. Raises TooLate otherwise; what it returns
+    after that is handed to `late`, which must not raise, and what it raises is lost."""
+    guard, given_up = threading.Lock(), threading.Event()
+    ended: SimpleQueue[T | BaseException] = SimpleQueue()
+
+    def work() -> None:
+        answer = _answer(call)
+        with guard:
+            if not given_up.is_set():
+                return ended.put(answer)
+        return None if isinstance(answer, BaseException) else late(answer)
+
+    _threads.run(work)
+    try:
+        answer = ended.get(timeout=seconds)
+    except Empty:
+        with guard:
+            if ended.empty():
+                given_up.set()
+                raise TooLate from None
+        answer = ended.get()
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
 def _following(ended: SimpleQueue[U], until: float) -> U | None:
     """The next that ended, or ends by then; None: there is none."""
     left = until - time.monotonic()

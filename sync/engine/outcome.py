@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from sync.contract import Accepted, Capabilities, Prepared, Receipt
+from sync.contract import Accepted, Capabilities, HeldBack, Prepared, Receipt
 from sync.engine import notice
 from sync.engine.context import Context, dump
 from sync.flow import D, E
@@ -123,6 +123,8 @@ def _change(ctx: Context, given: Answer, verdict: Verdict) -> Change:
             values["accepted"] = dump(answer)
         case Receipt():
             values |= {"receipt": dump(answer), "released_at": answer.at}
+        case HeldBack():
+            values["attempts"] = max(0, row.attempts - 1)  # it was none
     values["problems"] = [shown(Problem("outlet", verdict.why))] if verdict.why else []
     values["duty"] = DUTY.get((D(row.state), verdict.event)) if verdict.due is not None else None
     values["due_at"] = verdict.due if values["duty"] else None

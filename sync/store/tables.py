@@ -25,7 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA = "0003_pre"
+SCHEMA = "0004_pre"
 FORM = 1  # of releases and deliveries; more when an older program would do the wrong thing with them
 
 Record: TypeAlias = Row[*tuple[Any, ...]]  # one row, its columns as attributes
@@ -178,6 +178,77 @@ outlet = Table(
     Column("state", Text, nullable=False),  # active, paused, retired
     Column("generation", Integer, nullable=False),
     Column("entry_id", BigInteger, ForeignKey("entry.id"), nullable=False, unique=True),
+)
+
+# What an outlet gave in exchange for its credentials, sealed; a sandbox twin's is kept apart from the live one's.
+outlet_token = Table(
+    "outlet_token",
+    metadata,
+    Column("outlet", Text, ForeignKey("outlet.name"), nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("generation", Integer, nullable=False),  # of the outlet when it was gained: of another one it is void
+    Column("sealed", Text),  # empty until the first was gained
+    Column("gained_at", BigInteger),
+    Column("expires_at", BigInteger),
+    Column("owner", Text),  # the process that is renewing it
+    Column("epoch", Integer, nullable=False),  # of renewals
+    Column("failure", JSON),  # of the last renewal: what it raised and when; it is not tried again at once
+    PrimaryKeyConstraint("outlet", "live", "name"),
+)
+
+# What was spent of an outlet's budgets, by all processes (`sync.budget`).
+outlet_budget = Table(
+    "outlet_budget",
+    metadata,
+    Column("outlet", Text, ForeignKey("outlet.name"), nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("ledger", JSON, nullable=False),
+    PrimaryKeyConstraint("outlet", "live", "name"),
+)
+
+# How long an outlet has asked to be left alone, and by which calls.
+outlet_hold = Table(
+    "outlet_hold",
+    metadata,
+    Column("outlet", Text, ForeignKey("outlet.name"), nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("calls", Text, nullable=False),  # as `Budget.of`; "": all but anonymous reads
+    Column("until", BigInteger, nullable=False),
+    Column("why", Text, nullable=False),
+    PrimaryKeyConstraint("outlet", "live", "calls"),
+)
+
+# Outlets that failed of late (`sync.breaker`). While it is open, nothing but a look goes there.
+breaker = Table(
+    "breaker",
+    metadata,
+    Column("outlet", Text, ForeignKey("outlet.name"), nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("generation", Integer, nullable=False),  # of the outlet: a change of it closes the breaker
+    Column("state", Text, nullable=False),  # closed, open
+    Column("since", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("recent", JSON, nullable=False),
+    Column("looks", Integer, nullable=False),  # that failed since it opened
+    Column("half_open_at", BigInteger),  # when somebody looks whether the outlet is back
+    Column("why", Text, nullable=False),
+    Column("entry_id", BigInteger, ForeignKey("entry.id"), unique=True),
+    PrimaryKeyConstraint("outlet", "live"),
+)
+
+# When the credentials of an outlet end, as it was learnt at the last daily look.
+outlet_expiry = Table(
+    "outlet_expiry",
+    metadata,
+    Column("outlet", Text, ForeignKey("outlet.name"), nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("look_at", BigInteger, nullable=False),  # the next look
+    Column("warned", Text, nullable=False),  # how urgently people were told: "", soon, now
+    PrimaryKeyConstraint("outlet", "live"),
 )
 
 release = Table(

@@ -27,7 +27,7 @@ from channels import wechat_api
 from sync import confine
 from sync.clock import SECOND, SystemClock
 from sync.content.source import BadItem, read
-from sync.contract import Ambiguous, OutletError
+from sync.contract import Ambiguous, Fresh, LocalTokens, OutletError
 from sync.engine import control
 from sync.flow import D
 from sync.http import Http, Limits
@@ -351,18 +351,15 @@ def _racing(folder: Path, case: int) -> Counts:
         https = [Http(private_network=True, now=clock.now, limits=Limits(read=20.0, total=30.0)) for _ in range(ALONE)]
         for one in https:
             stack.callback(one.close)
-        callers = [
-            wechat_api.WechatApi(one, outlet.address, "sandbox-town", "sandbox-secret-town", clock.now) for one in https
-        ]
+        account, kept = ("sandbox-town", "sandbox-secret-town"), LocalTokens()
+        callers = [wechat_api.WechatApi(one, outlet.address, *account, clock.now, kept) for one in https]
         how = random.choice(("dead", "refused", "expired"))
         if how == "expired":
             outlet.knob("token_life", seconds=1)
         with ThreadPoolExecutor(ALONE) as pool:
             list(pool.map(lambda one: one.token(), callers))
             if how == "dead":  # somebody else has forced a new one
-                wechat_api.WechatApi(
-                    https[0], outlet.address, "sandbox-town", "sandbox-secret-town", clock.now
-                )._ask_token(force=True)
+                wechat_api.WechatApi(https[0], outlet.address, *account, clock.now)._ask_token(force=True)
             elif how == "refused":  # the outlet hands out what it refuses
                 outlet.knob("errcode", path="/cgi-bin/draft/batchget", times=ALONE, code=random.choice(DEAD))
             else:
@@ -417,7 +414,7 @@ def _killed(database: Path, case: int) -> Counts:
         made.sandbox["wechat"].knob("token_life", seconds=random.choice((5, 600, 7_200)))
         victims: list[Process] = [made.mortal()]
 
-        def dies(api: wechat_api.WechatApi, *, force: bool) -> str:
+        def dies(api: wechat_api.WechatApi, *, force: bool) -> Fresh:
             nonlocal asked
             asked += 1
             if asked != at:

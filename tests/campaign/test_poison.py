@@ -84,7 +84,7 @@ def test_tokens_end_and_nothing_is_lost(database: Path) -> None:
 
 def test_who_forces_a_new_token_each_time_is_seen(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def renew(api: WechatApi) -> None:
-        api._token = api._ask_token(force=True)
+        api._token = api._ask_token(force=True).value
 
     monkeypatch.setattr(WechatApi, "_renew", renew)
     with pytest.raises((AssertionError, OutletError)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 import urllib.request
 import uuid
@@ -27,6 +28,9 @@ from sync.clock import SECOND
 from sync.contract import (
     Accepted,
     Ambiguous,
+    Fresh,
+    HeldBack,
+    LocalTokens,
     Misbehaved,
     Place,
     Prepared,
@@ -791,8 +795,8 @@ def test_one_of_many_forces_a_new_token(wechat: Wechat, monkeypatch: pytest.Monk
         return api.call("draft/batchget", {"offset": 0, "count": 1, "no_content": 1}, Step.READ)
 
     given = (wechat.tools.http, wechat.sandbox.address, wechat.outlet.settings["app_id"])
-    secret = wechat.outlet.secrets["app_secret"]
-    callers = [WechatApi(*given, secret, CLOCK.now) for _ in range(5)]
+    secret, kept = wechat.outlet.secrets["app_secret"], LocalTokens()
+    callers = [WechatApi(*given, secret, CLOCK.now, kept) for _ in range(5)]
     for one in callers:
         one.token()
     wechat.sandbox.knob("errcode", path="/cgi-bin/draft/batchget", times=5, code=40001)
@@ -810,6 +814,50 @@ def test_a_token_is_forced_once_when_the_outlet_refuses_its_own(wechat: Wechat) 
         with pytest.raises(Unauthorised, match="40001"):
             channel.login()
     assert wechat.effects("forced_token") == 1
+
+
+def test_a_token_is_not_forced_beyond_the_accounts_limits(wechat: Wechat) -> None:
+    """Another process forced one a moment ago: the next would be refused as well, and a person is told."""
+    asked: list[str] = []
+
+    def spend(what: str) -> None:
+        asked.append(what)
+        raise HeldBack("the budget is used up", CLOCK.now() + 31 * SECOND)
+
+    wechat.knob("errcode", code=40001, path="/cgi-bin/draft/count", times=0)
+    with pytest.raises(Unauthorised, match="40001"):
+        WechatChannel(wechat.outlet, replace(wechat.tools, spend=spend)).login()
+    assert (["force_refresh"], 0) == (asked, wechat.effects("forced_token"))
+    assert {"force_refresh"} == {one.of for one in WechatChannel.can.budgets}
+    assert [(20, 86_400), (1, 31)] == [(one.calls, one.seconds) for one in WechatChannel.can.budgets]
+
+
+def test_a_token_is_kept_as_long_as_the_outlet_says(wechat: Wechat) -> None:
+    """What is left of one that was handed out before, and in the next task it is not asked for again."""
+    kept: list[Fresh] = []
+
+    class Tokens(LocalTokens):
+        def get(self, name: str, renew: Callable[[str], Fresh], *, refused: str = "") -> str:
+            return super().get(name, lambda value: kept.append(renew(value)) or kept[-1], refused=refused)  # type: ignore[func-returns-value]
+
+    tools = replace(wechat.tools, tokens=Tokens())
+    for _ in range(2):
+        WechatChannel(wechat.outlet, tools).login()
+    assert 1 == len(kept) == wechat.effects("asked_token")
+    assert kept[0].expires_at is not None
+    assert 7_190 < (kept[0].expires_at - CLOCK.now()) / SECOND <= 7_200
+
+
+def test_a_used_up_quota_holds_up_its_own_calls_only(wechat: Wechat) -> None:
+    """45009 and 45011 are counted by path: nothing else of the account waits until midnight, or the next minute."""
+    for code in (45009, 45011):
+        wechat.knob("errcode", code=code, path="/cgi-bin/draft/count", times=1)
+        with pytest.raises(TryLater) as told:
+            wechat.channel().login()
+        assert told.value.not_before is not None and told.value.of is not None
+        assert re.match(told.value.of, "GET /cgi-bin/draft/count")
+        assert not re.match(told.value.of, "POST /cgi-bin/draft/countless")
+        assert not re.match(told.value.of, "POST /cgi-bin/draft/add")
 
 
 def test_a_token_that_died_after_arming_did_not_publish(wechat: Wechat) -> None:

@@ -10,10 +10,8 @@ from typing import Any
 import pytest
 
 from sync import bootstrap
-from sync.clock import SystemClock
 from sync.settings import read_settings
 from sync.store import outlets
-from sync.store.assets import Assets
 from sync.store.session import Store
 from sync.together import together
 from sync.vault import create_key
@@ -30,12 +28,15 @@ def test_certificates_are_read_once(store: Store, tmp_path: Path, monkeypatch: p
             made.append(private_network)
 
     monkeypatch.setattr(bootstrap, "Http", Slow)
-    settings = read_settings(home=tmp_path, database_url=store.url, sandbox_urls="mastodon=http://127.0.0.1:1")
-    create_key(settings.secret_key_path)
-    channel = bootstrap._channels(settings, Assets(tmp_path / "assets"), SystemClock())
+    key = tmp_path / "secret.key"
+    create_key(key)
+    told = {"secret_key_file": key, "sandbox_urls": "mastodon=http://127.0.0.1:1"}
+    ctx = bootstrap.context(read_settings(home=tmp_path, database_url=store.url, **told), "test")
     with store.write() as connection:
         outlets.add(connection, {**OUTLET, "name": "page", "kind": "mastodon"}, at=AT, actor="test")
         row: Any = outlets.get(connection, "page")
-    found = dict(together({str(number): partial(channel, row) for number in range(8)}))
+    found = dict(together({str(number): partial(ctx.channel, row) for number in range(8)}))
     assert [] == [one for one in found.values() if isinstance(one, BaseException)]
     assert 1 == len(made)
+    ctx.lock.release()
+    ctx.store.close()
