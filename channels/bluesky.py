@@ -111,7 +111,7 @@ class BlueskyChannel:
 
     def check(self, edition: Edition) -> list[Problem]:
         problems = []
-        if post.length(edition.title) > post.TEXT_LIMIT or len(edition.title.encode()) > post.BYTE_LIMIT:
+        if post.length(edition.title) > post.TEXT_LIMIT:
             problems.append(Problem("title", f"标题过长，连同链接最多 {post.TEXT_LIMIT} 字 · the title is too long"))
         if not post.LANGUAGE.fullmatch(edition.text("language", "zh")):
             problems.append(Problem("language", "语言代码无法识别 · not a language code, as zh or zh-CN"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from sync.clock import SECOND, iso
 from sync.contract import (
     Accepted,
     Ambiguous,
+    Fresh,
+    LocalTokens,
     Place,
     Prepared,
     Receipt,
@@ -319,7 +321,9 @@ def test_a_lost_upload_is_nothing_that_happened(outlet: BlueskyBench) -> None:
 
 def test_an_upload_that_names_no_blob_is_misbehaviour(outlet: BlueskyBench) -> None:
     """An answer that is not understood."""
-    outlet.sandbox.knob("error_body", path=f"{XRPC}uploadBlob", json={"blob": {"ref": "old"}})
+    outlet.sandbox.knob(
+        "error_body", path=f"{XRPC}uploadBlob", json={"blob": {"ref": "old", "mimeType": "image/png", "size": 7}}
+    )
     key = outlet.key()
     with pytest.raises(Ambiguous, match="names no blob"):
         outlet.channel().prepare(rendered(outlet, EDITION, key), key)
@@ -342,8 +346,8 @@ def with_picture(outlet: BlueskyBench, content: bytes, kind: str = "image/png", 
 @pytest.mark.parametrize("role", [AssetRole.IMAGE, AssetRole.COVER])
 def test_a_picture_that_is_too_large_is_made_smaller(outlet: BlueskyBench, role: AssetRole) -> None:
     """At most a million bytes, which servers of any age take for pictures and cards; a reader sees the same."""
-    content = large(900, noise=True)
-    assert len(content) > 2 * post.SIZE_LIMIT
+    content = large(750, noise=True)
+    assert post.SIZE_LIMIT < len(content) < 2 * post.SIZE_LIMIT
     outlet.sandbox.knob("old_lexicon")
     assert () == read(outlet, with_picture(outlet, content, role=role)).problems
     sizes = [line["detail"]["size"] for line in outlet.sandbox.record() if line["effect"] == "blob_uploaded"]
@@ -561,6 +565,35 @@ def test_a_check_proves_the_password_though_a_session_is_kept(outlet: BlueskyBen
     assert (1, 0) == (outlet.effects("session_created"), outlet.effects("session_refreshed"))
 
 
+def test_what_a_check_gains_is_kept(outlet: BlueskyBench) -> None:
+    """A session that was taken back meanwhile is replaced."""
+    outlet.channel().login()
+    kept = outlet.tokens.get("session", nothing)
+    outlet.channel().login()
+    assert kept != outlet.tokens.get("session", nothing)
+    published(outlet)
+    assert (2, 0) == (outlet.effects("session_created"), outlet.effects("session_refreshed"))
+
+
+def nothing(kept: str) -> Fresh:
+    pytest.fail("there is one already")
+
+
+class Renewed(LocalTokens):
+    """Another process renews whenever this one would."""
+
+    def get(self, name: str, renew: Callable[[str], Fresh], *, refused: str = "") -> str:
+        return super().get(name, renew)
+
+
+def test_a_check_proves_the_password_whoever_renews_the_session(outlet: BlueskyBench) -> None:
+    """It is what was asked for."""
+    outlet.tools = replace(outlet.tools, tokens=Renewed())
+    outlet.channel().login()
+    with pytest.raises(Unauthorised):
+        outlet.channel(app_password="guessed").login()
+
+
 @pytest.mark.parametrize(("knob", "words"), [("two_factor", "use an app password"), ("deactivated", "deactivated")])
 def test_an_account_that_cannot_publish_is_the_operators(outlet: BlueskyBench, knob: str, words: str) -> None:
     """Told at the check, in words that say what to do."""
@@ -600,7 +633,7 @@ def test_no_error_repeats_a_secret(outlet: BlueskyBench) -> None:
     with pytest.raises(Unauthorised, match="cannot log in with …"):
         outlet.channel().login()
     outlet.channel().login()
-    session = json.loads(outlet.tokens.get("session", lambda kept: pytest.fail("it is kept")))
+    session = json.loads(outlet.tokens.get("session", nothing))
     outlet.sandbox.knob("refuse", path="*getSession", status=400, json={**told, "message": session["access"]})
     with pytest.raises(Rejected) as caught:
         outlet.channel().prepare(rendered(outlet, BARE, outlet.key()), outlet.key())
@@ -794,6 +827,18 @@ def test_without_an_appview_an_edit_by_another_client_shows(alone: BlueskyBench)
     assert receipt.url.startswith(f"{alone.sandbox.address}/xrpc/com.atproto.repo.getRecord?")
     written(alone, receipt.ref.rpartition("/")[2])
     assert alone.channel().verify(receipt, rendition).problems
+
+
+def test_without_an_appview_the_accounts_own_server_is_read(alone: BlueskyBench) -> None:
+    """Not the one that it logs in at; a receipt that says nothing of it is looked for there all the same."""
+    alone.sandbox.knob("entryway", account="town")
+    rendition, receipt = published(alone, BARE)
+    alone.sandbox.knob("entryway")  # for those without an account, too
+    assert () == alone.channel().verify(receipt, rendition).problems
+    with pytest.raises(Unauthorised):
+        alone.channel().verify(replace(receipt, notes={}), rendition)
+    alone.sandbox.clear()
+    assert () == alone.channel().verify(replace(receipt, notes={}), rendition).problems
 
 
 def test_a_server_that_is_no_appview_is_told_at_the_check(alone: BlueskyBench) -> None:

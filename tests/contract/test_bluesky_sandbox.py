@@ -12,6 +12,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,8 @@ def test_cids_are_those_of_the_specification() -> None:
         ("1\ufe0f\u20e3", 1),
         ("각한", 2),
         ("\u1112\u1161\u11ab", 1),
+        ("가\u11a8각\u11a8가\u1161", 3),
+        ("각\u1161", 2),
         ("\r\n\n", 2),
         ("a\u200db", 2),
         ("नि", 1),
@@ -205,7 +208,9 @@ def test_an_expired_token_is_a_bad_request(client: Client) -> None:
     client.tokens |= client.refresh().json()
     assert 200 == client.write().status_code
     refused(client.call("POST", "com.atproto.repo.putRecord", token=""), 401, "AuthMissing")
-    refused(client.call("POST", "com.atproto.repo.putRecord", token="a.b.c"), 400, "InvalidToken")
+    forged = client.tokens["accessJwt"].rpartition(".")[0] + ".c2VhbA"
+    for odd in ("a.b.c", "opaque", forged):
+        refused(client.call("POST", "com.atproto.repo.putRecord", token=odd), 400, "InvalidToken")
     refused(client.call("GET", "com.atproto.server.getSession", token=client.tokens["refreshJwt"]), 400, "InvalidToken")
 
 
@@ -458,8 +463,18 @@ def test_a_blob_that_another_post_shows_stays(client: Client) -> None:
     assert 200 == client.blob(blob["ref"]["$link"]).status_code
 
 
+def test_the_time_of_a_blob_begins_anew_with_each_upload(client: Client) -> None:
+    """So it can be kept ready."""
+    kept = client.sandbox.home / "world.jsonl"
+    for _ in range(2):
+        client.upload()
+    lines = [json.loads(line) for line in kept.read_text().splitlines()]
+    first, second = [value["at"] for kind, _, value in lines if kind == "blob" and value and value["did"] == client.did]
+    assert first < second
+
+
 def test_unused_blobs_are_forgotten(client: Client) -> None:
-    """After minutes; uploaded again in time it stays, and used it stays for good."""
+    """After minutes; what is used stays for good."""
     used, lost = client.upload().json()["blob"], client.upload(picture("x")).json()["blob"]
     client.write(record=post(embed=images(used)))
     client.knob("blob_ttl", seconds=0)
@@ -599,11 +614,11 @@ def test_a_server_alone_has_no_appview(client: Client) -> None:
 
 def test_a_feed_is_sorted_by_the_earlier_time(client: Client) -> None:
     """A post that claims to be old stands below; one of the future does not stand above for ever."""
-    times = {TID[:-1] + "3": "2020-01-01T00:00:00Z", TID: "2099-01-01T00:00:00Z", TID[:-1] + "4": NOW}
-    for key, at in times.items():
-        client.write(rkey=key, record=post(key, createdAt=at))
+    for key, at in (("future", "2099-01-01T00:00:00Z"), ("now", ""), ("past", "2020-01-01T00:00:00Z")):
+        at = at or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        client.write("create", rkey="", record=post(key, createdAt=at))
     feed = client.call("GET", "app.bsky.feed.getAuthorFeed", token="", params={"actor": client.did}).json()["feed"]
-    assert times[TID[:-1] + "3"] == feed[-1]["post"]["record"]["createdAt"]
+    assert ["now", "future", "past"] == [one["post"]["record"]["text"] for one in feed]
     profile = client.call("GET", "app.bsky.actor.getProfile", token="", params={"actor": client.handle}).json()
     assert (client.did, 3) == (profile["did"], profile["postsCount"])
     refused(client.call("GET", "app.bsky.actor.getProfile", params={"actor": "nobody.test"}), 400, "InvalidRequest")
@@ -711,7 +726,9 @@ def test_everything_outlives_a_restart(tmp_path: Path) -> None:
         assert (1, 0) == (len(after.seen()), len(after.seen(TID[:-1] + "3")))
         assert PICTURE == after.blob(blob["ref"]["$link"]).content
         assert 200 == after.write(rkey=TID[:-1] + "4", record=post(embed=images(loose))).status_code
-        after.tokens |= after.refresh().json()
+        renewed = after.refresh()
+        assert 200 == renewed.status_code
+        after.tokens |= renewed.json()
         assert 200 == after.write(rkey=TID[:-1] + "5").status_code
         after.close()
     before.close()

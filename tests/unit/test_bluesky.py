@@ -53,13 +53,17 @@ def test_the_address_counts_in_full() -> None:
     assert f"标题\n\n{sentence * 3}\n\n{CANONICAL}?{'a' * 100}" == text
 
 
-def test_bytes_are_limited_too() -> None:
-    """300 characters of four bytes each are few; of letters with many marks the 3,000 bytes come first."""
-    assert post.compose(PAGES, edition("𠀀" * 250), CANONICAL).startswith("𠀀" * 250)
-    room = 300 - 2 - len(CANONICAL)
+def test_a_title_is_never_cut() -> None:
+    """With its address it fits as a whole, or not at all."""
+    room = post.TEXT_LIMIT - 2 - len(CANONICAL)
+    assert f"{'甲' * room}\n\n{CANONICAL}" == post.compose(PAGES, edition("甲" * room), CANONICAL)
     with pytest.raises(Unsupported):
         post.compose(PAGES, edition("甲" * (room + 1)), CANONICAL)
-    assert post.compose(PAGES, edition("甲" * room), CANONICAL)
+
+
+def test_the_limit_of_bytes_holds_by_itself() -> None:
+    """Of the longest characters there are."""
+    assert len(("𠀀" * post.TEXT_LIMIT).encode()) <= post.BYTE_LIMIT
 
 
 @given(st.text(st.sampled_from("甲a。👩\u200d️🇨🇳é\u0301각ᄀ\r\n")))
@@ -122,6 +126,7 @@ def test_what_a_facet_covers_is_what_it_names(parts: list[str]) -> None:
     [
         ((), CANONICAL, post.CARD, ()),
         ((COVER,), CANONICAL, post.CARD, (COVER,)),
+        ((COVER, replace(COVER, digest="d" * 64)), CANONICAL, post.CARD, (COVER,)),
         ((IMAGE, COVER), CANONICAL, post.IMAGES, (COVER, IMAGE)),
         ((COVER,), None, post.IMAGES, (COVER,)),
         ((), None, "", ()),
