@@ -52,10 +52,13 @@ class Drafts:
         rights = self._site.me()
         files = {asset.digest: self._ready(rendition, asset) for asset in rendition.files}
         categories = [self._made_category(rights)] if self._category else []
-        ref = self._shell(rendition)
+        ref, *twins = self._shells(rendition)
         with _draft_is_there():
             try:
-                return self._filled(ref, rendition, files, categories)
+                media = self._uploaded(ref, rendition, files)
+                for twin in twins:  # only now: a file that loses its hidden post would be in the public list
+                    self.clear(twin)
+                return self._filled(ref, rendition, media, categories)
             except Rejected:
                 with suppress(OutletError):  # what stays is hidden, and the refusal is what a person has to hear
                     self.clear(ref)
@@ -91,8 +94,8 @@ class Drafts:
         known = self._site.category(self._category)
         return self._site.make_category(self._category) if known is None else known
 
-    def _shell(self, rendition: Rendition) -> str:
-        """A draft of our slug, still without its text: the oldest there is, or a new one. Twins are removed."""
+    def _shells(self, rendition: Rendition) -> list[str]:
+        """The drafts of our slug, the oldest first: what earlier tries left, or a new one, still without its text."""
         name = rendition.fields["slug"]
         trashed = [f"{one}__trashed" for one in slugs(name)]
         found = self._site.posts(slugs(name), "any") or self._site.posts(trashed, "trash")
@@ -102,19 +105,14 @@ class Drafts:
             found = [made]
             if made.get("slug") != name:  # somebody has it: a lost answer's draft that appeared only now
                 with _draft_is_there():
-                    found = self._site.posts(slugs(name), "any")
-        with _draft_is_there():
-            if public := [number(post) for post in found if post.get("status") == PUBLIC]:
-                raise Ambiguous(f"{self._outlet}: 已经公开 · is public already: {', '.join(public)}")
-            kept, *twins = found
-            for twin in twins:
-                self._site.remove("posts", number(twin))
-        return number(kept)
+                    found = self._site.posts(slugs(name), "any") or [made]
+        if public := [number(post) for post in found if post.get("status") == PUBLIC]:
+            raise Ambiguous(f"{self._outlet}: 已经公开 · is public already: {', '.join(public)}")
+        return [number(post) for post in found]
 
     def _filled(
-        self, ref: str, rendition: Rendition, files: Mapping[str, tuple[str, bytes, str]], categories: list[int]
+        self, ref: str, rendition: Rendition, media: Mapping[str, Mapping[str, Any]], categories: list[int]
     ) -> Draft:
-        media = self._uploaded(ref, rendition, files)
         cover = media.get(rendition.fields["cover"])
         sent = {
             "title": inert(rendition.title),
@@ -124,8 +122,7 @@ class Drafts:
         given: dict[str, object] = {**sent, "slug": rendition.fields["slug"], "status": "draft"}
         if categories:
             given["categories"] = categories
-        if cover:
-            given["featured_media"] = int(number(cover))
+        given["featured_media"] = int(number(cover)) if cover else 0
         post = self._site.update(ref, given)
         if post.get("status") != "draft":
             raise Misbehaved(f"{self._outlet}: the draft has the status {post.get('status')}")

@@ -9,6 +9,7 @@ from lxml import etree
 
 from channels import article
 from channels.names import hidden_name, marker_of
+from channels.page import CONTROL
 from channels.picture import READABLE
 from channels.wordpress_text import inert, protected
 from sync.compare import differences, normal, tokens
@@ -50,6 +51,12 @@ def problems(edition: Edition) -> list[Problem]:
         found.append(Problem("title", "缺少标题 · the title is missing"))
     if not edition.body.strip():
         found.append(Problem("body", "正文为空 · the body is empty"))
+    values = {"title": edition.title, **{name: edition.text(name) for name in edition.metadata}}
+    found += [
+        Problem(name, "含有控制字符，请删除 · contains control characters, remove them")
+        for name, value in values.items()
+        if CONTROL.search(value)
+    ]
     try:
         blocks(edition)
     except Unsupported as error:

@@ -16,10 +16,10 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from channels import wordpress_page as pages
 from channels.wordpress_page import Page
-from channels.wordpress_site import Site, said
+from channels.wordpress_site import PUBLIC, Site, said
 from sync.answer import not_before
 from sync.compare import differences, recognise
-from sync.contract import OutletError, Receipt, Tools, TryLater
+from sync.contract import OutletError, Receipt, Response, Tools, TryLater
 from sync.model import Problem, Rendition, Sighting
 
 HIDDEN = frozenset({"rest_forbidden", "rest_post_invalid_id"})  # of a post that is not public, or not there
@@ -35,17 +35,20 @@ class Reader:
     def sighting(self, receipt: Receipt, rendition: Rendition, before: Rendition | None) -> Sighting:
         """One anonymous look. While the page shows the text of `before`, a correction is not visible yet."""
         began = self._tools.now()
-        told = self._by_api(receipt, rendition)
-        bare = self._at(receipt.url, receipt.url, rendition)
+        answer = self._tools.http.read(receipt.url)
+        ended = self._tools.now()
+        bare = self._page(answer, receipt, rendition)
+        if _is_of(bare, before):
+            return Sighting(False, began, ended)
         there = bare is not None and _tells_of(bare, rendition)
-        if _is_of(bare, before) or not (there or isinstance(told, Page)):
+        told = self._by_api(receipt, rendition)
+        if not there and not isinstance(told, Page):
             return Sighting(False, began, self._tools.now())
         fresh = self._past_caches(receipt, rendition)
-        ended = self._tools.now()
         if not there:
             cached = fresh is not None and _tells_of(fresh, rendition)
             problem = Problem("public", CACHED if cached else ELSEWHERE, fatal=False)
-            return Sighting(not cached, began, ended, (problem,))
+            return Sighting(not cached, began, self._tools.now(), (problem,))
         views = [("", bare), ("源站 origin", fresh)]
         problems = [] if told is not None else [Problem("public", UNLISTED, fatal=False)]
         views += [("API", told)] if isinstance(told, Page) else []
@@ -62,26 +65,24 @@ class Reader:
         except OutletError as error:
             return str(error)
         told = said(answer)
-        if told is None or answer.status != 200:
-            hidden = told is not None and told.get("code") in HIDDEN
-            return None if hidden else f"status {answer.status}"
-        if told.get("status") != "publish":
+        if not self._site.open or told is None or (answer.status != 200 and told.get("code") not in HIDDEN):
+            return f"status {answer.status}"
+        if answer.status != 200 or told.get("status") != PUBLIC:
             return None
         title, content = (_rendered(told, name) for name in ("title", "content"))
         return pages.read(f"<h1>{title}</h1>{content}".encode("utf-8", "replace"), rendition.fields["mark"])
 
     def _past_caches(self, receipt: Receipt, rendition: Rendition) -> Page | None:
         address = f"{receipt.url}{'&' if '?' in receipt.url else '?'}tongfa={self._tools.now()}"
-        return self._at(address, receipt.url, rendition)
+        return self._page(self._tools.http.read(address), receipt, rendition)
 
-    def _at(self, address: str, shown: str, rendition: Rendition) -> Page | None:
-        """The page there; None: there is none. Raises TryLater for what is neither."""
-        answer = self._tools.http.read(address)
+    def _page(self, answer: Response, receipt: Receipt, rendition: Rendition) -> Page | None:
+        """The page that came; None: there is none. Raises TryLater for what is neither."""
         if answer.status in (404, 410):
             return None
         if answer.status != 200:
             again = not_before(answer.headers, self._tools.now())
-            raise TryLater(f"{self._outlet}: {shown} answers {answer.status} to an anonymous reader", again)
+            raise TryLater(f"{self._outlet}: {receipt.url} answers {answer.status} to an anonymous reader", again)
         return pages.read(answer.body, rendition.fields["mark"])
 
 

@@ -53,6 +53,7 @@ class Site:
         self.base = base.rstrip("/")
         self._basic = base64.b64encode(f"{username}:{password}".encode()).decode()
         self._root = ""
+        self.open = True  # the API answers everybody; known once its address is
 
     # where it is
 
@@ -71,6 +72,7 @@ class Site:
         for root in (f"{self.base}/wp-json/", f"{self.base}/index.php?rest_route=/"):
             answer = self._http.read(f"{root}wp/v2/types/post")
             if "json" in answer.headers.get("Content-Type", ""):
+                self.open = answer.status == 200
                 return root
             if answer.status >= 500 or answer.status in (403, 429):
                 trouble = f"{self._outlet}: {urlsplit(root).path} answers {answer.status} with a page of HTML"

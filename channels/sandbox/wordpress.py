@@ -11,7 +11,7 @@ Settings (knobs), for a site by `account`:
     strip_authorization   the server drops the header
     revoke            the application password is no longer valid; without `tells_password` the caller is nobody
     tells_password    wrong credentials are told as such
-    closed_rest       the API is for users only
+    closed_rest       the API is for users only, as a plug-in refuses it (`code`)
     no_api            a plug-in switched the API off: 404 and a page, at all of its addresses
     multisite         editors, too, are filtered
     strip             a plug-in removes `tags` from whatever anybody stores
@@ -23,7 +23,7 @@ Settings (knobs), for a site by `account`:
     plain_permalinks, dated_permalinks, no_link_header
     no_trash, old_drafts (drafts keep a slug that is taken, as older versions do), blind_search (of categories)
     fatal_after_upload   the next file is stored, and the answer is 500
-    alter             the public sees `replace[1]` where the text has `replace[0]`
+    alter             the public sees `replace[1]` where the text has `replace[0]`; `only` on a "page" or by the "api"
     drop_cell, swap_picture   the public sees a table without its first cell, other pictures
     bare_theme        the theme shows the text without the elements around it
     vanish            a post is gone `seconds` after it was published
@@ -127,7 +127,7 @@ class PublicPages:
             f"<aside><h2>Recent posts 06:30</h2><ul>{others}</ul></aside>"
         )
         head = f'<link rel="canonical" href="{self._posts.link(post)}">'
-        return self._posts.public(post.site, self._theme(post.site, plain(post.title), inner, head))
+        return self._posts.public(post.site, self._theme(post.site, plain(post.title), inner, head), "page")
 
     def _home(self, site: str) -> Response:
         entries = "".join(

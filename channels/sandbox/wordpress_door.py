@@ -178,8 +178,9 @@ class Door:
     async def _answered(self, call: Call, route: str) -> Response:
         site, query = call.account, call.request.query_params
         user = self._user(call)
-        if not user.name and self.set("closed_rest", site):
-            raise Refusal(401, "rest_login_required", "The REST API is for registered users only.")
+        if not user.name and (closed := self.sandbox.knobs.standing("closed_rest", site)):
+            code = str(closed[0].parameters.get("code", "rest_login_required"))
+            raise Refusal(401, code, "The REST API is for registered users only.")
         method = call.request.headers.get("X-HTTP-Method-Override") or query.get("_method") or call.request.method
         method = method.upper().replace("PUT", "POST").replace("PATCH", "POST")
         for known, pattern, handler in self._routes:

@@ -214,12 +214,13 @@ class PostCalls:
     def altered(self, site: str, told: dict[str, Any]) -> dict[str, Any]:
         """As the public sees it when a change is planted."""
         for name in ("title", "content"):
-            told[name]["rendered"] = self.public(site, told[name]["rendered"])
+            told[name]["rendered"] = self.public(site, told[name]["rendered"], "api")
         return told
 
-    def public(self, site: str, html: str) -> str:
+    def public(self, site: str, html: str, where: str) -> str:
         for knob in self._door.sandbox.knobs.standing("alter", site):
-            html = html.replace(*knob.parameters["replace"])
+            if knob.parameters.get("only", where) == where:
+                html = html.replace(*knob.parameters["replace"])
         if self._door.set("drop_cell", site):
             begins, ends = html.find("<td>"), html.find("</td>")
             html = html if begins < 0 else html[:begins] + html[ends + len("</td>") :]

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from channels.wordpress import WordpressChannel
-from sync.contract import Tools
+from sync.contract import Accepted, Place, Prepared, Receipt, Tools
 from sync.http import Http, Limits
-from sync.model import Edition, Outlet
+from sync.model import Edition, Outlet, Rendition, Sighting
 from sync.render import Templates
 from tests.contract import sites
-from tests.contract.bench import CLOCK, SandboxBench, Server, server
+from tests.contract.bench import CLOCK, SandboxBench, Server, server, window
 
+CANONICAL = "https://county.example/2026/11/12.html"
 POSTS = "/town/wp-json/wp/v2/posts"
 CALLS = {"prepare": POSTS, "release": f"{POSTS}/*", "correct": f"{POSTS}/*", "withdraw": f"{POSTS}/*"}
 # Filling the draft is a change of a post, too, and goes first: a knob that does nothing takes it.
@@ -77,6 +78,11 @@ class WordpressBench(SandboxBench):
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read())
 
+    def files(self) -> list[dict[str, Any]]:
+        """What anybody finds in the site's list of files."""
+        told: list[dict[str, Any]] = self.sandbox.ask("GET", "/town/wp-json/wp/v2/media")
+        return told
+
     def effects(self, *names: str) -> list[dict[str, Any]]:
         """What happened at the site, of these kinds."""
         return [line for line in self.sandbox.record() if line["effect"] in names]
@@ -96,3 +102,44 @@ def bench(tmp_path: Path) -> Iterator[WordpressBench]:
             yield made
         finally:
             made.close()
+
+
+class Way:
+    """One delivery on its way; `to`: what is published."""
+
+    def __init__(self, site: WordpressBench, to: Edition | None = None, replaces: Receipt | None = None) -> None:
+        self.site, self.key, self.replaces = site, site.key(), replaces
+        self.rendition = site.channel().render(to or site.edition, Place(self.key, CANONICAL, replaces))
+
+    def prepare(self) -> Prepared:
+        return self.site.channel().prepare(self.rendition, self.key, self.replaces)
+
+    def send(self, prepared: Prepared, at: int | None = None) -> Receipt | Accepted:
+        """Armed and sent, by a channel built anew. `at`: the release's instant."""
+        notes = {**prepared.notes, **({} if at is None else {"release_at": str(at)})}
+        shot = self.site.channel().arm(replace(prepared, notes=notes), self.rendition, self.key)
+        shot.send(window(), CLOCK.boottime)
+        return shot.settle()
+
+    def publish(self) -> Receipt:
+        receipt = self.send(self.prepare())
+        assert isinstance(receipt, Receipt)
+        return receipt
+
+    def probe(self, hint: Prepared | None) -> object:
+        return self.site.channel().probe(self.rendition, self.key, hint, self.replaces)
+
+    def verify(self, receipt: Receipt, before: Rendition | None = None) -> Sighting:
+        return self.site.channel().verify(receipt, self.rendition, before)
+
+
+class Correction(Way):
+    """The bench's edition is public; the corrected one is to take its place."""
+
+    def __init__(self, site: WordpressBench) -> None:
+        self.first = Way(site)
+        self.public = self.first.publish()
+        super().__init__(site, site.corrected, self.public)
+
+    def colleague(self, **given: object) -> Any:
+        return self.site.colleague("POST", f"posts/{self.public.ref}", given)

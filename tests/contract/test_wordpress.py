@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
 from channels.wordpress import WordpressChannel
+from channels.wordpress_site import Site
 from sync.clock import SECOND
 from sync.contract import (
-    Accepted,
     Ambiguous,
-    Place,
     Prepared,
     Receipt,
     Rejected,
@@ -27,12 +26,11 @@ from sync.contract import (
     Unauthorised,
 )
 from sync.http import Http, Limits
-from sync.model import Asset, AssetRole, Edition, Key, Outlet, Rendition, Sighting, sha256
+from sync.model import Asset, AssetRole, Edition, Outlet, sha256
 from tests.contract import sites
 from tests.contract.bench import CLOCK, server, window
-from tests.contract.bench_wordpress import POSTS, WordpressBench, bench
+from tests.contract.bench_wordpress import CANONICAL, POSTS, Way, WordpressBench, bench
 
-CANONICAL = "https://county.example/2026/11/12.html"
 AWKWARD = replace(
     sites.edition(),
     title='“引号” "quotes" it\'s <Ende> & -- 3x4 [gallery] Wordpress',
@@ -46,35 +44,6 @@ AWKWARD = replace(
 def wordpress(tmp_path: Path) -> Iterator[WordpressBench]:
     with bench(tmp_path) as made:
         yield made
-
-
-class Way:
-    """One delivery on its way; `to`: what is published."""
-
-    def __init__(self, site: WordpressBench, to: Edition | None = None, replaces: Receipt | None = None) -> None:
-        self.site, self.key, self.replaces = site, site.key(), replaces
-        self.rendition = site.channel().render(to or site.edition, Place(self.key, CANONICAL, replaces))
-
-    def prepare(self) -> Prepared:
-        return self.site.channel().prepare(self.rendition, self.key, self.replaces)
-
-    def send(self, prepared: Prepared, at: int | None = None) -> Receipt | Accepted:
-        """Armed and sent, by a channel built anew. `at`: the release's instant."""
-        notes = {**prepared.notes, **({} if at is None else {"release_at": str(at)})}
-        shot = self.site.channel().arm(replace(prepared, notes=notes), self.rendition, self.key)
-        shot.send(window(), CLOCK.boottime)
-        return shot.settle()
-
-    def publish(self) -> Receipt:
-        receipt = self.send(self.prepare())
-        assert isinstance(receipt, Receipt)
-        return receipt
-
-    def probe(self, hint: Prepared | None) -> object:
-        return self.site.channel().probe(self.rendition, self.key, hint, self.replaces)
-
-    def verify(self, receipt: Receipt, before: Rendition | None = None) -> Sighting:
-        return self.site.channel().verify(receipt, self.rendition, before)
 
 
 # the flip
@@ -167,6 +136,27 @@ def test_a_page_of_html_after_the_shot_is_doubt(wordpress: WordpressBench, statu
     assert 1 == wordpress.public_copies()
 
 
+def test_a_database_that_failed_is_doubt(wordpress: WordpressBench) -> None:
+    """In WordPress's own words, and it does not know itself how much was written."""
+    way = Way(wordpress)
+    prepared = way.prepare()
+    told = {"code": "db_update_error", "message": "Could not update post.", "data": {"status": 500}}
+    wordpress.sandbox.knob("refuse", method="POST", path=f"{POSTS}/*", status=500, json=told)
+    with pytest.raises(Ambiguous, match="db_update_error"):
+        way.send(prepared)
+
+
+def test_a_draft_that_was_deleted_under_the_shot_is_stale(wordpress: WordpressBench) -> None:
+    """404 in WordPress's own words: certainly not public."""
+    way = Way(wordpress)
+    prepared = way.prepare()
+    shot = wordpress.channel().arm(prepared, way.rendition, way.key)
+    wordpress.colleague("DELETE", f"posts/{prepared.ref}?force=true")
+    shot.send(window(), CLOCK.boottime)
+    with pytest.raises(Stale):
+        shot.settle()
+
+
 def test_warnings_before_the_json_are_doubt(wordpress: WordpressBench) -> None:
     """PHP prints them with status 200: it may be published, and the answer cannot be read."""
     way = Way(wordpress)
@@ -237,6 +227,17 @@ def test_lost_answers_leave_one_draft(wordpress: WordpressBench) -> None:
     assert (1, 1) == (len(wordpress.effects("draft_created")), wordpress.public_copies())
 
 
+def test_trouble_while_the_draft_is_filled_is_doubt(wordpress: WordpressBench) -> None:
+    """A draft is there by then, and nobody may forget it."""
+    wordpress.sandbox.knob("html_page", method="POST", path=f"{POSTS}/*", status=502)
+    way = Way(wordpress)
+    with pytest.raises(Ambiguous):
+        way.prepare()
+    assert way.probe(None) is None
+    way.publish()
+    assert 1 == len(wordpress.effects("draft_created"))
+
+
 @pytest.mark.parametrize("old", [False, True], ids=["numbered", "same slug"])
 def test_twins_are_removed_and_the_oldest_is_adopted(wordpress: WordpressBench, old: bool) -> None:
     """`K` and `K-2`, as a repeated create makes them; older versions give two drafts the very same slug."""
@@ -253,6 +254,21 @@ def test_twins_are_removed_and_the_oldest_is_adopted(wordpress: WordpressBench, 
         [e["ref"] for e in wordpress.effects("post_deleted")],
     )
     assert receipt.url.endswith(f"/{slug}/")
+
+
+def test_the_files_of_a_twin_are_never_in_a_public_list(wordpress: WordpressBench) -> None:
+    """It goes once its files belong to the draft that stays: else they would belong to none for a moment."""
+    way = Way(wordpress)
+    slug, (name, *_) = way.rendition.fields["slug"], json.loads(way.rendition.fields["names"]).values()
+    given = {"title": "x", "slug": slug, "status": "draft"}
+    _, twin = (wordpress.colleague("POST", "posts", given, user="editor") for _ in range(2))
+    base = wordpress.outlet.settings["base_url"]
+    earlier = Site(wordpress.tools.http, "town", base, "editor", "sandbox town", CLOCK.now)
+    old = earlier.upload(name, (f"{name}.png", sites.PICTURE, "image/png"), "x", "", str(twin["id"]))
+    way.prepare()
+    effects = [line["effect"] for line in wordpress.effects("media_updated", "post_deleted", "media_deleted")]
+    assert (["media_updated", "post_deleted"], []) == (effects, wordpress.files())
+    assert str(old["id"]) in str(wordpress.effects("media_updated"))
 
 
 def test_a_twin_that_appears_meanwhile_is_adopted(wordpress: WordpressBench) -> None:
@@ -365,29 +381,23 @@ def test_a_plug_in_that_strips_more_is_named(wordpress: WordpressBench) -> None:
 # files
 
 
-def media(wordpress: WordpressBench) -> list[dict[str, Any]]:
-    """What anybody finds in the site's list of files."""
-    told: list[dict[str, Any]] = wordpress.sandbox.ask("GET", "/town/wp-json/wp/v2/media")
-    return told
-
-
 def test_files_are_in_no_public_list_before_the_release(wordpress: WordpressBench) -> None:
     """They belong to the hidden post; a file that belongs to none would be listed at once, with what it shows."""
     way = Way(wordpress)
     prepared = way.prepare()
-    assert (2, []) == (len(prepared.notes["media"].split()), media(wordpress))
+    assert (2, []) == (len(prepared.notes["media"].split()), wordpress.files())
     way.send(prepared)
-    assert 2 == len(media(wordpress))
+    assert 2 == len(wordpress.files())
     correction = Way(wordpress, wordpress.corrected, way.probe(prepared))  # type: ignore[arg-type]
     correction.prepare()
-    assert 2 == len(media(wordpress))
+    assert 2 == len(wordpress.files())
 
 
 def test_pictures_carry_their_description(wordpress: WordpressBench) -> None:
     """In the list of files and in the text."""
     way = Way(wordpress)
     receipt = way.publish()
-    assert {"12 路示意图", ""} == {file["alt_text"] for file in media(wordpress)}
+    assert {"12 路示意图", ""} == {file["alt_text"] for file in wordpress.files()}
     assert 'alt="12 路示意图"' in wordpress.tools.http.read(receipt.url).body.decode()
 
 
@@ -411,7 +421,7 @@ def test_a_large_picture_is_made_smaller_by_us(wordpress: WordpressBench) -> Non
     receipt = way.publish()
     (line,) = wordpress.effects("media_uploaded")
     assert (2560, 640) == (line["detail"]["width"], line["detail"]["height"])
-    assert "-scaled" not in media(wordpress)[0]["source_url"]
+    assert "-scaled" not in wordpress.files()[0]["source_url"]
     assert () == way.verify(receipt).problems
 
 
@@ -500,7 +510,7 @@ def test_a_password_that_was_revoked_after_arming_is_told(wordpress: WordpressBe
     shot = wordpress.channel().arm(way.prepare(), way.rendition, way.key)
     wordpress.sandbox.knob("revoke")
     shot.send(window(), CLOCK.boottime)
-    with pytest.raises(Unauthorised):
+    with pytest.raises(Unauthorised, match="rest_cannot_edit"):
         shot.settle()
     assert 0 == wordpress.public_copies()
 
@@ -569,286 +579,6 @@ def test_a_category_that_the_user_cannot_make_is_told_at_login(tmp_path: Path) -
         site.close()
 
 
-# correction
-
-
-class Correction(Way):
-    """The bench's edition is public; the corrected one is to take its place."""
-
-    def __init__(self, site: WordpressBench) -> None:
-        self.first = Way(site)
-        self.public = self.first.publish()
-        super().__init__(site, site.corrected, self.public)
-
-    def colleague(self, **given: object) -> Any:
-        return self.site.colleague("POST", f"posts/{self.public.ref}", given)
-
-
-@pytest.fixture
-def correction(wordpress: WordpressBench) -> Correction:
-    return Correction(wordpress)
-
-
-def test_a_correction_changes_the_very_post_and_keeps_its_date(correction: Correction) -> None:
-    """Id, address and date of publication stay; the old text is among the revisions."""
-    before = correction.site.colleague("GET", f"posts/{correction.public.ref}")
-    receipt = correction.publish()
-    after = correction.site.colleague("GET", f"posts/{correction.public.ref}")
-    assert (before["id"], before["link"], before["date_gmt"]) == (after["id"], after["link"], after["date_gmt"])
-    assert (correction.public.ref, correction.public.url) == (receipt.ref, receipt.url)
-    revisions = correction.site.colleague("GET", f"posts/{receipt.ref}/revisions")
-    assert correction.first.rendition.fields["mark"] in revisions[0]["content"]
-
-
-def test_a_correction_leaves_neither_draft_nor_old_files(correction: Correction) -> None:
-    """A colleague could publish the draft by mistake; the old file may be what had to be corrected."""
-    old = [file["source_url"] for file in media(correction.site)]
-    correction.publish()
-    assert [404, 404] == [correction.site.tools.http.read(url).status for url in old]
-    drafts = correction.site.colleague("GET", "posts?status=draft&context=edit")
-    assert ([], 2) == (drafts, len(media(correction.site)))
-
-
-def test_what_could_not_be_tidied_goes_with_the_withdrawal(correction: Correction) -> None:
-    """The correction is public all the same, and says what is left."""
-    correction.site.sandbox.knob("refuse", method="POST", path="/town/wp-json/wp/v2/media/*", times=2)
-    prepared = correction.prepare()
-    correction.site.sandbox.knob("html_page", method="POST", path=f"{POSTS}/{prepared.ref}", status=502)
-    receipt = correction.send(prepared)
-    assert isinstance(receipt, Receipt)
-    assert (prepared.ref, correction.public.notes["media"]) == (receipt.notes["drafts"], receipt.notes["left"])
-    assert () == correction.verify(receipt, correction.first.rendition).problems
-    correction.site.sandbox.clear()
-    correction.site.channel().withdraw(receipt, correction.site.key())
-    assert [receipt.ref] == [
-        str(post["id"]) for post in correction.site.colleague("GET", "posts?status=any&context=edit")
-    ]
-    assert 0 == len(correction.site.colleague("GET", "media?context=edit"))
-
-
-def test_a_colleague_s_edit_is_never_overwritten_unseen(correction: Correction) -> None:
-    """Before the preparation: told to the editor. After it: not armed."""
-    prepared = correction.prepare()
-    time.sleep(1.1)  # WordPress's times are whole seconds
-    correction.colleague(content="<p>Edited by hand</p>")
-    with pytest.raises(Stale, match="touched"):
-        correction.send(prepared)
-    with pytest.raises(Rejected, match="edited at the site"):
-        correction.prepare()
-
-
-def test_a_post_that_was_only_saved_again_is_corrected(correction: Correction) -> None:
-    """Plug-ins do that: the time moved, and the text did not."""
-    time.sleep(1.1)  # WordPress's times are whole seconds
-    correction.colleague(featured_media=0)
-    assert () == correction.verify(correction.publish(), correction.first.rendition).problems
-
-
-@pytest.mark.parametrize("act", ["withdraw", "trash", "delete"])
-def test_what_is_not_public_any_more_is_not_corrected(correction: Correction, act: str) -> None:
-    """Noticed while arming, told by preparing."""
-    prepared = correction.prepare()
-    if act == "withdraw":
-        correction.site.channel().withdraw(correction.public, correction.site.key())
-    else:
-        path = f"posts/{correction.public.ref}{'?force=true' if act == 'delete' else ''}"
-        correction.site.colleague("DELETE", path)
-    with pytest.raises(Stale):
-        correction.send(prepared)
-    with pytest.raises(Rejected, match="no longer public"):
-        correction.prepare()
-
-
-def test_a_correction_is_found_by_its_mark_without_its_preparation(correction: Correction) -> None:
-    """After a restore: what is public, whose text it is, and which files belong to it."""
-    assert correction.probe(None) is None
-    prepared = correction.prepare()
-    staged = correction.probe(None)
-    assert isinstance(staged, Prepared)
-    assert (prepared.ref, prepared.notes["public"]) == (staged.ref, staged.notes["public"])
-    correction.send(prepared)
-    found = correction.probe(None)
-    assert isinstance(found, Receipt)
-    assert (correction.public.ref, set(prepared.notes["media"].split())) == (
-        found.ref,
-        set(found.notes["media"].split()),
-    )
-    assert correction.public.notes["media"] == found.notes["left"]
-
-
-def test_a_correction_that_says_the_same_is_not_taken_for_done(wordpress: WordpressBench) -> None:
-    """The texts are equal on both sides; the mark tells."""
-    first = Way(wordpress)
-    receipt = first.publish()
-    again = Way(wordpress, wordpress.edition, receipt)
-    prepared = again.prepare()
-    assert prepared == again.probe(prepared)
-    assert not again.verify(receipt, first.rendition).visible
-    changed = again.send(prepared)
-    assert isinstance(changed, Receipt)
-    assert () == again.verify(changed, first.rendition).problems
-
-
-def test_a_correction_is_corrected_again(correction: Correction) -> None:
-    """The receipt of the correction leads to the next one."""
-    receipt = correction.publish()
-    third = Way(correction.site, sites.corrected(correction.site.edition, 3, "再更正"), receipt)
-    changed = third.publish()
-    assert () == third.verify(changed, correction.rendition).problems
-    assert 1 == correction.site.public_copies()
-
-
-def test_a_receipt_without_notes_is_corrected_and_withdrawn(correction: Correction) -> None:
-    """A person gave only what was found; what it names is enough."""
-    correction.replaces = replace(correction.public, notes={})
-    receipt = replace(correction.publish(), notes={})
-    correction.site.channel().withdraw(receipt, correction.site.key())
-    assert 0 == correction.site.public_copies()
-
-
-# withdrawal
-
-
-def test_a_withdrawn_post_is_a_draft_without_its_files(wordpress: WordpressBench) -> None:
-    """A person can still read its text; nobody else finds page, entry, or files."""
-    way = Way(wordpress)
-    receipt = way.publish()
-    urls = [receipt.url, *(file["source_url"] for file in media(wordpress))]
-    wordpress.channel().withdraw(receipt, wordpress.key())
-    assert [404] * 3 == [wordpress.tools.http.read(url).status for url in urls]
-    post = wordpress.colleague("GET", f"posts/{receipt.ref}?context=edit")
-    assert ("draft", way.rendition.fields["mark"] in post["content"]["raw"]) == (post["status"], True)
-
-
-@pytest.mark.parametrize("act", ["trash", "delete"])
-def test_what_was_removed_by_hand_is_withdrawn(wordpress: WordpressBench, act: str) -> None:
-    """Success; what lies in the trash stays there."""
-    way = Way(wordpress)
-    receipt = way.publish()
-    wordpress.colleague("DELETE", f"posts/{receipt.ref}{'?force=true' if act == 'delete' else ''}")
-    wordpress.channel().withdraw(receipt, wordpress.key())
-    assert not way.verify(receipt).visible
-    if act == "trash":
-        assert "trash" == wordpress.colleague("GET", f"posts/{receipt.ref}?context=edit")["status"]
-
-
-def test_a_withdrawal_also_stops_a_planned_post(wordpress: WordpressBench) -> None:
-    """Left as "future", the site would publish it by itself."""
-    way = Way(wordpress)
-    receipt = way.publish()
-    wordpress.colleague("POST", f"posts/{receipt.ref}", {"status": "future", "date_gmt": "2099-01-01T00:00:00"})
-    wordpress.channel().withdraw(receipt, wordpress.key())
-    assert "draft" == wordpress.colleague("GET", f"posts/{receipt.ref}?context=edit")["status"]
-
-
-# what the public finds
-
-
-def test_a_page_out_of_a_cache_is_not_yet_corrected(correction: Correction) -> None:
-    """The site shows the new text already; readers do not get it."""
-    correction.site.sandbox.knob("page_cache", seconds=600)
-    assert () == correction.first.verify(correction.public).problems
-    receipt = correction.publish()
-    assert not correction.verify(receipt, correction.first.rendition).visible
-    correction.site.sandbox.clear()
-    assert () == correction.verify(receipt, correction.first.rendition).problems
-
-
-def test_a_withdrawn_page_in_a_cache_is_still_public(wordpress: WordpressBench) -> None:
-    """Readers still get it."""
-    way = Way(wordpress)
-    receipt = way.publish()
-    wordpress.sandbox.knob("page_cache", seconds=600)
-    assert way.verify(receipt).visible
-    wordpress.channel().withdraw(receipt, wordpress.key())
-    sighting = way.verify(receipt)
-    assert sighting.visible and sighting.problems
-    wordpress.sandbox.clear()
-    assert not way.verify(receipt).visible
-
-
-def test_a_cached_absence_is_an_absence(wordpress: WordpressBench) -> None:
-    """Whoever came too early made the cache learn it; the site and the API have it."""
-    way = Way(wordpress)
-    prepared = way.prepare()
-    wordpress.sandbox.knob("page_cache", seconds=600)
-    address = f"{wordpress.sandbox.address}/town/{way.rendition.fields['slug']}/"
-    assert 404 == wordpress.tools.http.read(address).status
-    receipt = way.send(prepared)
-    assert isinstance(receipt, Receipt) and address == receipt.url
-    sighting = way.verify(receipt)
-    assert (False, ["public"]) == (sighting.visible, [problem.where for problem in sighting.problems])
-
-
-def test_what_a_cache_shows_right_and_the_site_wrong_is_no_match(wordpress: WordpressBench) -> None:
-    """The next reader whom the cache does not serve sees the other text."""
-    way = Way(wordpress)
-    receipt = way.publish()
-    wordpress.sandbox.knob("page_cache", seconds=600)
-    assert () == way.verify(receipt).problems
-    wordpress.alter("digit")
-    sighting = way.verify(receipt)
-    assert sighting.visible and sighting.problems
-
-
-def test_a_site_whose_api_is_closed_is_judged_by_its_pages(wordpress: WordpressBench) -> None:
-    """Both before and after a withdrawal."""
-    wordpress.sandbox.knob("closed_rest")
-    way = Way(wordpress)
-    receipt = way.publish()
-    assert (True, ()) == (way.verify(receipt).visible, way.verify(receipt).problems)
-    wordpress.channel().withdraw(receipt, wordpress.key())
-    assert not way.verify(receipt).visible
-
-
-def test_a_theme_that_drops_the_mark_is_visible_and_no_match(wordpress: WordpressBench) -> None:
-    """The title tells that it is there; the text cannot be told from what is around it."""
-    wordpress.sandbox.knob("bare_theme")
-    way = Way(wordpress)
-    sighting = way.verify(way.publish())
-    assert sighting.visible and sighting.problems
-
-
-def test_another_post_at_a_similar_address_is_not_taken_for_it(wordpress: WordpressBench) -> None:
-    """WordPress leads an unknown address to a post whose slug begins so."""
-    way = Way(wordpress)
-    receipt = way.publish()
-    slug = way.rendition.fields["slug"]
-    wordpress.colleague(
-        "POST", "posts", {"title": "别的", "content": "<p>别的</p>", "slug": f"{slug}-x", "status": "publish"}
-    )
-    wordpress.channel().withdraw(receipt, wordpress.key())
-    assert 200 == wordpress.tools.http.read(receipt.url).status
-    assert not way.verify(receipt).visible
-
-
-def test_a_page_that_has_gone_while_the_api_has_it_is_told(wordpress: WordpressBench) -> None:
-    """The permalinks were changed: it is public, and not where it was said to be."""
-    way = Way(wordpress)
-    receipt = way.publish()
-    wordpress.colleague("POST", f"posts/{receipt.ref}", {"slug": "moved"})
-    sighting = way.verify(receipt)
-    assert (True, ["public"]) == (sighting.visible, [problem.where for problem in sighting.problems])
-
-
-def test_an_attachment_is_read_back_too(wordpress: WordpressBench) -> None:
-    """A link that leads to nothing, or to another file, is a difference."""
-    way = Way(wordpress)
-    receipt = way.publish()
-    table = next(line["ref"] for line in wordpress.effects("media_uploaded") if line["detail"]["width"] == 0)
-    wordpress.colleague("DELETE", f"media/{table}?force=true")
-    assert {"link"} == {problem.where for problem in way.verify(receipt).problems}
-
-
-def test_a_server_in_trouble_is_no_absence(wordpress: WordpressBench) -> None:
-    """503 to a reader says nothing of the post."""
-    way = Way(wordpress)
-    receipt = way.publish()
-    wordpress.sandbox.knob("refuse", method="GET", path=f"/town/{way.rendition.fields['slug']}/")
-    with pytest.raises(TryLater):
-        way.verify(receipt)
-
-
 # the rest
 
 
@@ -872,22 +602,3 @@ def test_a_preview_has_the_text_and_its_files(wordpress: WordpressBench) -> None
     files = wordpress.channel().preview(Way(wordpress).rendition)
     assert ["article.html", "1-luxian.png", "2-时刻表.csv"] == list(files)
     assert 'src="1-luxian.png"' in files["article.html"].decode()
-
-
-def test_what_was_public_before_a_restart_of_the_site_is_corrected_and_withdrawn(tmp_path: Path) -> None:
-    """The sandbox keeps posts and files, at the same address."""
-    home = tmp_path / "sandbox"
-    with server("channels.sandbox.wordpress", home) as running:
-        first = Way(WordpressBench(running))
-        receipt = first.publish()
-        first.site.close()
-    with server("channels.sandbox.wordpress", home) as running:
-        site = WordpressBench(running)
-        site._keys = 1
-        assert () == site.channel().verify(receipt, first.rendition).problems
-        again = Way(site, site.corrected, receipt)
-        changed = again.publish()
-        assert () == again.verify(changed, first.rendition).problems
-        site.channel().withdraw(changed, Key("contract-suite", "another"))
-        assert not again.verify(changed).visible
-        site.close()

@@ -371,6 +371,8 @@ def test_files_are_found_by_slug_and_numbered_like_posts(client: Client) -> None
     first, second = client.upload(slug="key").json(), client.upload(slug="key").json()
     assert ("key", "key-2") == (first["slug"], second["slug"])
     assert second["source_url"].endswith("/a-1.png")
+    client.post(slug="taken")
+    assert "taken-2" == client.upload(slug="taken").json()["slug"]
     assert [first["id"]] == [file["id"] for file in client.call("GET", "media?slug=key&context=edit").json()]
     refused(client.call("DELETE", f"media/{first['id']}"), 501, "rest_trash_not_supported")
     assert client.call("DELETE", f"media/{first['id']}?force=true").json()["deleted"]

@@ -145,10 +145,13 @@ def test_what_cannot_be_shown_is_told_before_anything_is_sent(body: str) -> None
 
 
 def test_problems_are_in_the_editor_s_words() -> None:
-    """What is missing, what cannot be uploaded; a missing description only warns."""
+    """What is missing, what cannot be uploaded or shown; a missing description only warns."""
     drawing = Asset("d", "image/svg+xml", 1, "a.svg", AssetRole.IMAGE, "")
     found = post.problems(replace(edition("", drawing), title=" "))
     assert [("title", True), ("body", True), ("image", True), ("image", False)] == [(p.where, p.fatal) for p in found]
+    assert ["title", "source"] == [
+        p.where for p in post.problems(replace(edition("<p>a</p>", source="\ud800"), title="a\x07"))
+    ]
 
 
 def test_everything_is_shown_in_order() -> None:
