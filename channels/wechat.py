@@ -12,6 +12,7 @@ Facts: developers.weixin.qq.com, pages "draft", "freepublish", "stable_token", r
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -31,6 +32,7 @@ from channels.wechat_api import (
 from channels.wechat_article import ASSET, as_found, as_seen, marked, pictures, read_outside, with_addresses, written
 from channels.wechat_picture import plain_cover
 from channels.wechat_probe import Lookup, in_place
+from channels.wechat_push import Ear
 from channels.wechat_rules import API, LIMITS, SETTINGS, cut_digest, problems
 from sync.clock import SECOND
 from sync.compare import sighted
@@ -39,6 +41,7 @@ from sync.contract import (
     Ambiguous,
     Capabilities,
     Correct,
+    Heard,
     Misbehaved,
     OutletError,
     Place,
@@ -54,7 +57,7 @@ from sync.contract import (
     TryLater,
     Unsupported,
 )
-from sync.model import AssetRole, Edition, Key, Outlet, Problem, Rendition, Sighting
+from sync.model import AssetRole, BadInput, Edition, Key, Outlet, Problem, Rendition, Sighting, sha256
 
 REPLICATES = 3 * SECOND  # a cover uploaded just now may be unknown for some seconds (reported by users)
 
@@ -85,6 +88,7 @@ class WechatChannel:
             tools.spend,
         )
         self._account = Account(self._api, tools)
+        self._ear = _ear(outlet)
 
     @classmethod
     def twin(cls, outlet: Outlet, sandbox: str, folder: str) -> Outlet:
@@ -96,7 +100,12 @@ class WechatChannel:
             outlet.unit,
             outlet.kind,
             settings,
-            {"app_secret": f"sandbox-secret-{outlet.name}"},
+            {
+                "app_secret": f"sandbox-secret-{outlet.name}",
+                "callback_token": f"sandbox-token-{outlet.name}",
+                # 32 bytes in base64, without the padding, as the sandbox derives it too
+                "callback_aes_key": b64encode(bytes.fromhex(sha256(outlet.name.encode()))).decode().rstrip("="),
+            },
             required=outlet.required,
             private_network=True,
         )
@@ -285,6 +294,16 @@ class WechatChannel:
         seen = as_found(page.title, content, lambda src: self._account.recognised(src, receipt.url, rendition, known))
         return sighted(seen, rendition, before, began, ended)
 
+    def hear(self, method: str, query: Mapping[str, str], body: bytes) -> Heard:
+        """WeChat's message push: its question whether the address is ours, and the end of a publishing job."""
+        ear = self._ear
+        if ear is None:
+            raise Unsupported(f"{self._outlet.name}: 未设置 callback_token · no callback_token is set")
+        now_s = self._tools.now() // SECOND
+        if method == "GET":
+            return Heard(ear.greeted(query, now_s))
+        return Heard("success", hint=ear.heard(query, body, now_s).tells_of_a_job)
+
     # undo
 
     def discard(self, prepared: Prepared, key: Key) -> None:
@@ -305,3 +324,14 @@ class WechatChannel:
             # What it answers for an article that is deleted already is not documented; this is what it means.
             if not self._account.is_deleted(receipt.ref):
                 raise
+
+
+def _ear(outlet: Outlet) -> Ear | None:
+    """What hears the account's pushes; None where none are set up. Raises BadInput for a key that can be none."""
+    token, key = outlet.secrets.get("callback_token", ""), outlet.secrets.get("callback_aes_key", "")
+    if not token:
+        return None
+    try:
+        return Ear(token, key, outlet.settings.get("app_id", ""))
+    except ValueError as error:
+        raise BadInput("callback_aes_key", str(error), "copy it anew from the account's console") from error

@@ -161,10 +161,13 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Accepted:
-    """The outlet took it and works on it. `job` asks about it later; "" when it could not be learnt."""
+    """The outlet took it and works on it. `job` asks about it later; "" when it could not be learnt.
+
+    `again_at`: of a `Carrier`, when it can go on, µs UTC; None: at once. It is not kept."""
 
     job: str
     notes: Mapping[str, str] = field(default_factory=dict)
+    again_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -426,6 +429,33 @@ class Expiring(Protocol):
 
 
 @runtime_checkable
+class Carrier(Protocol):
+    """What a channel may be beside: one that hands a delivery over part by part, to many recipients.
+
+    Its shot sends nothing and says Accepted. From then on the engine has it carried on, by one process at a time, until
+    there is a Receipt. What it notes is in `sync.ledger`."""
+
+    def carry(
+        self,
+        accepted: Accepted,
+        rendition: Rendition,
+        key: Key,
+        keep: Callable[[Mapping[str, str]], bool],
+        *,
+        stop: bool,
+    ) -> Accepted | Receipt:
+        """Hand over some more of it, for some seconds.
+
+        `keep` stores notes before it returns, for whoever goes on should we die; False: begin nothing more. It
+        raises when the delivery is another process's by now: then nothing may follow. `stop`: it was withdrawn, or
+        corrected: begin nothing more. Returns what to go on with, or the Receipt once nothing is left.
+
+        Raises TryLater or Unauthorised (nothing was begun), Rejected (nobody has it, and nobody will), Ambiguous
+        (all is done but for those who may have it)."""
+        ...
+
+
+@runtime_checkable
 class Announcer(Protocol):
     """What a channel may be beside: one that tells others (hubs, search engines) of what is live."""
 
@@ -436,4 +466,21 @@ class Announcer(Protocol):
     def ping(self, name: str, url: str, *, gone: bool) -> None:
         """Give one of them, of one public address; `gone`: it was withdrawn. Nothing becomes public by it, and it
         may be repeated. Raises an OutletError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What to answer, as text; `hint`: something may have changed at the outlet, so look."""
+
+    reply: str
+    hint: bool = False
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """What a channel may be beside: one whose outlet sends requests of its own."""
+
+    def hear(self, method: str, query: Mapping[str, str], body: bytes) -> Heard:
+        """A request from outside, of GET or POST. Raises Unauthorised when the outlet did not send it, just now."""
         ...

@@ -24,6 +24,8 @@ Knobs read here (`account` narrows each; the standing ones hold until cleared):
     vanish {"seconds"}                   standing: an article counts as deleted so long after it appeared
     uncounted                            standing: openapi/quota/get tells no numbers
     publish_id_int                       standing: publish_id as a number
+    push {"url", "plain", "copies", "never"}     standing: the end of each job is pushed there, in safe mode unless
+                                         `plain`; so many `copies` (1); with `never` it is lost on the way
     alter {"replace": [old, new]} · swap_picture · drop_cell     standing: the public sees something else
 """
 

@@ -13,6 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from channels.sandbox.server import Call, Sandbox, now
 from channels.sandbox.wechat_books import Account, Job, Picture, Refused
+from channels.sandbox.wechat_push import Event, push
 from channels.sandbox.wechat_shelf import Keeper
 
 MEGABYTE = 1024 * 1024
@@ -106,8 +107,17 @@ class World:
         )
         # After the record: a restart in between works the job off once more, and tells of it twice, not never.
         self.kept.job(account, ref)
+        self.tell(account, ref, job, article.url if article else "")
         if article:
             article.recorded.set()  # readers wait for it: who sees the article finds it in the record
+
+    def tell(self, account: Account, ref: str, job: Job, url: str) -> None:
+        """Push the end of the job to whom the knob `push` names; nobody waits for it."""
+        for knob in self.sandbox.knobs.standing("push", account.name):
+            event = Event(account.name, ref, job.status, job.article_id, url)
+            task = asyncio.create_task(push(self.sandbox, event, knob.parameters))
+            self.running.add(task)
+            task.add_done_callback(self.running.discard)
 
     async def _publish_double(self, account: Account, ref: str, job: Job, at: int) -> None:
         """One more article of the job, of which its answer says nothing."""

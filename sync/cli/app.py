@@ -39,6 +39,7 @@ PARTS = {
     "people": ("unit", "user"),
     "backup": ("backup", "restore", "adopt"),
     "metrics": ("metrics",),
+    "web": ("web",),
 }
 
 

@@ -156,6 +156,11 @@ def of_item(connection: Connection, item: str) -> Sequence[Record]:
     ).all()
 
 
+def of_outlet(connection: Connection, outlet: str, state: D) -> Sequence[Record]:
+    """Those of one outlet that are in this state."""
+    return connection.execute(select(delivery).where(delivery.c.outlet == outlet, delivery.c.state == state)).all()
+
+
 def owned(connection: Connection) -> Sequence[Record]:
     """(id, owner, epoch, duty, state) of every row some process holds; nothing that is too new."""
     return connection.execute(
