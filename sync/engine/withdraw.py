@@ -19,7 +19,7 @@ from sync.engine.approval import digest_of
 from sync.engine.context import Context
 from sync.engine.order import known_outlets, members
 from sync.engine.people import acting
-from sync.engine.request import first_result
+from sync.engine.request import first_result, remember
 from sync.flow import ENDED, RE, D, R
 from sync.model import Align, BadInput, Policy
 from sync.store import copies, deliveries, items, outlets, releases, reviews
@@ -49,7 +49,7 @@ def withdraw(ctx: Context, asked: Withdrawal) -> str:
     if not asked.reason.strip():
         raise BadInput("--reason", "it is empty", "say why: readers of the log will ask")
     with ctx.store.write() as connection:
-        release_id = _first(connection, asked) or _plan(ctx, connection, asked)
+        release_id = _first(connection, asked) or _asked(ctx, connection, asked)
     ctx.ring("prepare")
     return release_id
 
@@ -62,6 +62,14 @@ def withdrawn_before(ctx: Context, asked: Withdrawal) -> str | None:
 
 def _first(connection: Connection, asked: Withdrawal) -> str | None:
     return first_result(connection, asked.request_id, "withdraw", [asked.item])
+
+
+def _asked(ctx: Context, connection: Connection, asked: Withdrawal) -> str:
+    release_id = _plan(ctx, connection, asked)
+    if asked.request_id is not None:
+        at = ctx.store.now(connection)
+        remember(ctx, connection, asked.request_id, "withdraw", release_id, asked.item, at=at)
+    return release_id
 
 
 def _plan(ctx: Context, connection: Connection, asked: Withdrawal) -> str:

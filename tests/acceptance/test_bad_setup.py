@@ -347,8 +347,15 @@ def test_a_repeated_request_needs_no_worker(opened: Door, tmp_path: Path) -> Non
     (home / "sandbox" / "pages" / "address").write_text("http://127.0.0.1:9")
     order = ("publish", "item.md", "--outlets", "site", "--at", "2090-01-02T09:00Z", "--request-id", "7")
     with workers(home):
-        first = opened.done(*order, TONGFA_HOME=str(home))["release"]
-    assert first == opened.done(*order, TONGFA_HOME=str(home))["release"]
+        first = opened.done(*order, TONGFA_HOME=str(home))
+        back = ("withdraw", first["item"], "--reason", "误发", "--request-id", "8")
+        gone = opened.done(*back, TONGFA_HOME=str(home))
+        assert ("cancelled", first["release"]) == (gone["state"], gone["release"])
+    for command in (order, back):
+        assert first["release"] == opened.done(*command, TONGFA_HOME=str(home))["release"]
+    for other in ("withdraw", first["item"], "--reason", "误发", "--request-id", "7"), (*order[:-1], "8"):
+        told = opened.run(*other, "--json", TONGFA_HOME=str(home))
+        assert_refusal(told, "--request-id", "was used to", "an id of its own")
 
 
 def test_no_sandbox_runs(opened: Door) -> None:
