@@ -233,7 +233,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     assert 32 == len(read_key(folder / "key"))
     for part in ("home", "redis", "redis-run"):
         (folder / part).mkdir()
-    ports = {name: free_port() for name in (*SANDBOXES, "redis")}
+    ports = {name: free_port() for name in (*SANDBOXES, "redis", "web")}
     made = Host(folder)
     with Postgres(password=SECRET["POSTGRES_PASSWORD"]) as postgres, ExitStack() as stack:
         postgres.database(name="tongfa")
@@ -245,12 +245,14 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
             "/run/redis/": f"{folder / 'redis-run'}/",
             "/run/secrets/tongfa_key": str(folder / "key"),
             HOME: str(folder / "home"),
-            **{f"{one}:900{number}": f"127.0.0.1:{ports[one]}" for one in SANDBOXES for number in range(10)},
+            **{f"{one}:{_published(one)}": f"127.0.0.1:{ports[one]}" for one in SANDBOXES},
+            "127.0.0.1:8080": f"127.0.0.1:{ports['web']}",
         }
         for one in SANDBOXES:
-            command, published = SERVICES[one]["command"], SERVICES[one]["ports"][0].split(":")[1]
-            private = {one: "127.0.0.1", published: str(ports[one])}
+            command = SERVICES[one]["command"]
+            private = {one: "127.0.0.1", _published(one): str(ports[one])}
             made.services[one]["command"] = [private.get(part, part) for part in command]
+        made.services["web"]["command"] = [{"8080": str(ports["web"])}.get(part, part) for part in made.command("web")]
         stack.enter_context(made.service("redis"))
         assert_done(made.run(*made.command("migrate"), name="migrate"))
         for one in SANDBOXES:
@@ -258,7 +260,13 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         for lane in ("prepare", "release"):
             for number in range(SERVICES[lane]["deploy"]["replicas"]):
                 stack.enter_context(made.service(lane, number + 1))
+        stack.enter_context(made.service("web"))
         yield made
+
+
+def _published(sandbox: str) -> str:
+    """Its port, inside as on this machine."""
+    return str(SERVICES[sandbox]["ports"][0].split(":")[1])
 
 
 def test_what_the_file_starts_publishes_an_item(host: Host, tmp_path: Path) -> None:
@@ -276,6 +284,14 @@ def test_what_the_file_starts_publishes_an_item(host: Host, tmp_path: Path) -> N
     assert {"verified"} == {one["state"] for one in told.json["deliveries"]}
     looking = Installation(host.folder / "home", outlets=host.folder / "home" / "sandbox")
     assert dict.fromkeys(outlets, 1) == {name: len(at) for name, at in looking.copies("经由编排文件发布的通告").items()}
+
+
+def test_the_web_process_answers_and_refuses(host: Host) -> None:
+    """Its health check passes, and nobody is heard who has not signed."""
+    check = [host.here(part) for part in SERVICES["web"]["healthcheck"]["test"][1:]]
+    eventually(lambda: host.run(*check).code == 0 or None, 60)
+    forged = "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/callback/wechat?signature=0', b'x')"
+    assert "403" in host.run("python", "-c", host.here(forged)).err
 
 
 def test_health_is_told_by_lane_and_host(host: Host) -> None:
