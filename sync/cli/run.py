@@ -33,8 +33,12 @@ SAMPLE = ROOT / "templates" / "sample" / "xiangcun-gongjiao.md"
 DEMO = {
     "demo-site": ("website", {"site_name": "清溪镇人民政府"}),
     "demo-wechat": ("wechat", {}),
+    "demo-weibo": ("weibo", {}),
     "demo-mastodon": ("mastodon", {}),
+    "demo-bluesky": ("bluesky", {}),
+    "demo-telegram": ("telegram", {}),
     "demo-gazette": ("gazette", {}),
+    "demo-webhook": ("webhook", {"public_url_template": "https://receiver.example/items/{item}"}),
 }
 MARKS = {"ok": "✓", "note": "·", "bad": "✗"}
 
@@ -127,7 +131,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="end after the report")] = False,
     json: Json = False,
 ) -> None:
-    """Publish a sample item to a website, two new-media accounts and a gazette, all sandboxes, at one instant."""
+    """Publish a sample item to a website, five accounts, a gazette and a webhook, all sandboxes, at one instant."""
     read = settings()
     create_home(read, SystemClock())
     ctx = wired(SUPERVISOR)
@@ -138,7 +142,7 @@ def demo(
         for program in (*sandboxes(read, kinds), *workers(read)):
             supervisor.add(program)
         supervisor.start()
-        tell("publishing the sample item to four outlets …")
+        tell(f"publishing the sample item to {len(DEMO)} outlets …")
         release = plan(ctx, Order((str(SAMPLE),), tuple(DEMO), at="now", again=True))
         told = watch(ctx, release, 120)
         if json:

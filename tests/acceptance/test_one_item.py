@@ -151,10 +151,10 @@ def test_the_point_of_no_return_is_passed_a_second_before_the_instant(published:
 
 
 def test_the_demo_prints_one_document(tmp_path: Path, mode: Mode) -> None:
-    """`tongfa demo --once --json` in an empty folder: four outlets, all verified, one JSON document, nothing left."""
+    """`tongfa demo --once --json` in an empty folder: eight outlets, all verified, one JSON document, nothing left."""
     empty = Installation(tmp_path / "home", mode=mode)
     shown = assert_done(empty.run("demo", "--once", "--json"))
     assert "released" == shown.json["state"]
-    assert ["verified"] * 4 == [one["state"] for one in shown.json["deliveries"]]
+    assert ["verified"] * 8 == [one["state"] for one in shown.json["deliveries"]]
     assert not empty.workers("prepare")
     assert not empty.workers("release")
