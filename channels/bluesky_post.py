@@ -34,6 +34,7 @@ WANTED = Wanted(STILL, SIZE_LIMIT + 1, measured=True)
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 IMAGES, CARD = "app.bsky.embed.images", "app.bsky.embed.external"
 LINK_FACET, TAG_FACET = "app.bsky.richtext.facet#link", "app.bsky.richtext.facet#tag"
+_TOPIC = re.compile(r"[\w -]*[^\W\d][\w -]*")  # words, not a list of them in one
 _TAG = re.compile(r"(?<!\S)#(\w*[^\W\d]\w*)(?!\S)")
 
 
@@ -76,7 +77,7 @@ def further_tags(told: MetaValue, text: str) -> list[str]:
     """Topics that are no tag in the text: the record may name them beside it."""
     words = told if isinstance(told, tuple) else (str(told),)
     within = {tag for _, tag in _tags(text)}
-    fit = [word for word in words if word and len(word) <= TAG_LENGTH and word not in within]
+    fit = [word for word in words if _TOPIC.fullmatch(word) and len(word) <= TAG_LENGTH and word not in within]
     return list(dict.fromkeys(fit))[:TAG_LIMIT]
 
 

@@ -78,7 +78,8 @@ def test_further_topics_are_tags_of_the_record() -> None:
     text = post.compose(PAGES, edition(topics=topics), CANONICAL)
     assert text.endswith("#供水 #供水 #题0")
     assert ["两 词", *(f"题{number}" for number in range(1, 8))] == post.further_tags(topics, text)
-    assert [] == post.further_tags("", text)
+    assert ["供 电"] == post.further_tags("供 电", text)
+    assert [] == post.further_tags("", text) == post.further_tags(("供水、供电", "2026"), text)
 
 
 # facets
