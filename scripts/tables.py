@@ -60,6 +60,7 @@ KINDS_ZH = {
     "wechat": "微信公众号",
     "webhook": "任何 Standard Webhooks 接收方",
     "gazette": "公报（HTML 和 PDF）",
+    "manual": "由人发布的平台",
     "ghost": "Ghost 站点",
     "weibo": "新浪微博账号",
 }
@@ -80,7 +81,7 @@ STATES_ZH = {  # who moves it on
     "prepared": "发布进程，在提交时",
     "discarding": "预置进程得到的应答；清除可重复，无害",
     "releasing": "平台的应答；中断或不明时靠查核",
-    "accepted": "向平台查询处理结果",
+    "accepted": "向平台查询处理结果；人工任务由办理人说明结果",
     "released": "匿名回读，直至所见与定稿一致；更正的，旧稿也须消失",
     "verified": "终态",
     "closed": "终态：由人了结，或接收方没有公开页面",

@@ -39,15 +39,14 @@ class D(StrEnum):
     CANCELLED = "cancelled"
 
 
-# Who moves a delivery on, also if the first one dies.
-NEXT_MOVE: dict[D, str] = {
+NEXT_MOVE: dict[D, str] = {  # who moves a delivery on, also if the first one dies
     D.PLANNED: "a prepare worker; the due row stays until someone does",
     D.RENDERED: "the same worker, next; otherwise whoever finds the due row",
     D.PREPARING: "its worker's answer; after its death a probe",
     D.PREPARED: "the release process, at the commit of the release",
     D.DISCARDING: "its worker's answer; discarding is repeated, it is harmless",
     D.RELEASING: "the settled answer; after death or doubt a probe",
-    D.ACCEPTED: "polls of the outlet's job",
+    D.ACCEPTED: "polls of the outlet's job; a person's task: that person, by what they did",
     D.RELEASED: "anonymous reads until one shows it as approved, and of a correction the old copy is gone",
     D.VERIFIED: "nobody: the end",
     D.CLOSED: "nobody: ended on the word of a person, or of a receiver without a public page",
@@ -128,11 +127,23 @@ TABLE: dict[D, dict[E, D]] = {
         E.REFUSED: D.FAILED,
         E.IN_DOUBT: D.UNRESOLVED,
     },
-    D.ACCEPTED: {E.RELEASED: D.RELEASED, E.REFUSED: D.FAILED, E.IN_DOUBT: D.UNRESOLVED},
-    D.RELEASED: {E.VERIFIED: D.VERIFIED, E.CLOSED: D.CLOSED},
+    D.ACCEPTED: {
+        E.RELEASED: D.RELEASED,
+        E.SETTLED_PUBLIC: D.RELEASED,
+        E.REFUSED: D.FAILED,
+        E.IN_DOUBT: D.UNRESOLVED,
+        E.WITHDRAWN: D.WITHDRAWN,
+        E.SETTLED_GONE: D.WITHDRAWN,
+    },
+    D.RELEASED: {E.VERIFIED: D.VERIFIED, E.CLOSED: D.CLOSED, E.SETTLED_PUBLIC: D.RELEASED},
     D.VERIFIED: {},
     D.CLOSED: {},
-    D.WITHDRAWING: {E.WITHDRAWN: D.WITHDRAWN, E.STILL_PUBLIC: D.PLANNED, E.IN_DOUBT: D.UNRESOLVED},
+    D.WITHDRAWING: {
+        E.WITHDRAWN: D.WITHDRAWN,
+        E.STILL_PUBLIC: D.PLANNED,
+        E.ACCEPTED: D.ACCEPTED,
+        E.IN_DOUBT: D.UNRESOLVED,
+    },
     D.WITHDRAWN: {},
     D.UNRESOLVED: {
         E.SETTLED_PUBLIC: D.RELEASED,
@@ -140,6 +151,7 @@ TABLE: dict[D, dict[E, D]] = {
         E.SETTLED_NOTHING: D.RENDERED,
         E.SETTLED_GONE: D.WITHDRAWN,
         E.STILL_PUBLIC: D.PLANNED,
+        E.ACCEPTED: D.ACCEPTED,
         E.FOUND_PUBLIC: D.RELEASED,
     },
     D.FAILED: {
@@ -214,8 +226,7 @@ RELEASE_TABLE: dict[R, dict[RE, R]] = {
     R.CANCELLED: {},
 }
 
-# What a delivery may do only while its release is in one of these states (joint rules).
-ALLOWED: dict[E, frozenset[R]] = {
+ALLOWED: dict[E, frozenset[R]] = {  # what a delivery may do only while its release is in one of these states
     E.PREPARE_BEGUN: frozenset({R.OPEN, R.READY, R.COMMITTED}),
     E.RELEASE_BEGUN: frozenset({R.COMMITTED}),
     E.WITHDRAW_BEGUN: frozenset({R.COMMITTED}),
@@ -259,9 +270,8 @@ def step_release(state: R, event: RE, deliveries: Sequence[Standing], *, approve
 
 
 def all_required_prepared(deliveries: Sequence[Standing]) -> bool:
-    """The joint rule: every required delivery in place and invisible, at least one of all.
-
-    One that a person dropped before the commit is not waited for any more."""
+    """The joint rule: every required delivery in place and invisible, at least one of all. One that a person
+    dropped before the commit is not waited for any more."""
     going = [d for d in deliveries if d.state is not D.CANCELLED]
     anything = any(d.state is D.PREPARED for d in going)
     return anything and all(d.state is D.PREPARED for d in going if d.required)

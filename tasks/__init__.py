@@ -9,12 +9,13 @@ TASKS: dict[str, Callable[[list[str]], None]] = {
     "discard": prepare.discard,
     "reconcile": prepare.reconcile,
     "verify": verify.verify,
+    "carry": prepare.carry,
     "withdraw": prepare.withdraw,
     "recover": prepare.recover,
     "release": release.release,
 }
 
 LANES: dict[str, tuple[str, ...]] = {
-    "prepare": ("prepare", "discard", "reconcile", "verify", "withdraw"),
+    "prepare": ("prepare", "discard", "reconcile", "verify", "carry", "withdraw"),
     "release": ("release",),
 }

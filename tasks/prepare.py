@@ -1,8 +1,9 @@
-"""Put in place, remove, look up, clear away what was public."""
+"""Put in place, remove, look up, hand over part by part, clear away what was public."""
 
 from __future__ import annotations
 
 from sync.engine import prepare as engine
+from sync.engine.carry import carry as carry_on
 from sync.engine.reconcile import reconcile as look_after
 from sync.engine.recover import look_up
 from sync.engine.removal import remove
@@ -19,6 +20,10 @@ def discard(ids: list[str]) -> None:
 
 def reconcile(ids: list[str]) -> None:
     look_after(ctx(), ids)
+
+
+def carry(ids: list[str]) -> None:
+    carry_on(ctx(), ids)
 
 
 def withdraw(ids: list[str]) -> None:

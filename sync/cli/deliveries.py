@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from sync.bootstrap import previewing
 from sync.cli.lookup import found
 from sync.cli.output import As, Json, Limit, document, group, say, show_list, show_pairs, state_word, when, wired
 from sync.clock import iso
-from sync.engine import control, report
+from sync.engine import control, handout, report
 from sync.engine.context import Context
 from sync.flow import D
 from sync.store import deliveries, journal
@@ -52,9 +55,20 @@ def list_(
 
 
 @delivery.command("show")
-def show(delivery_id: Id, json: Json = False) -> None:
+def show(
+    delivery_id: Id,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="also write what the outlet is handed there, for publishing by hand"),
+    ] = None,
+    json: Json = False,
+) -> None:
     """One delivery with everything that happened to it, and the worker of every attempt."""
-    _show(wired(), delivery_id, json)
+    ctx = wired()
+    files: list[Path] = []
+    if folder is not None:
+        files = handout.write(handout.handout(ctx, delivery_id, previewing(ctx.settings, ctx.clock)), folder)
+    _show(ctx, delivery_id, json, files)
 
 
 @delivery.command("retry")
@@ -67,7 +81,7 @@ def retry(delivery_id: Id, as_: As = None, json: Json = False) -> None:
 
 @delivery.command("drop")
 def drop(delivery_id: Id, as_: As = None, json: Json = False) -> None:
-    """Give a failed delivery up."""
+    """Give a failed delivery up, or one that still waits to follow the others."""
     ctx = wired(as_=as_)
     control.drop(ctx, delivery_id)
     _show(ctx, delivery_id, json)
@@ -81,13 +95,13 @@ def settle(
     as_: As = None,
     json: Json = False,
 ) -> None:
-    """Say what you found at the outlet of an unresolved delivery."""
+    """Say what you found at the outlet of an unresolved delivery, or how your task ended."""
     ctx = wired(as_=as_)
     control.settle(ctx, delivery_id, what.value, url)
     _show(ctx, delivery_id, json)
 
 
-def _show(ctx: Context, delivery_id: str, json: bool) -> None:
+def _show(ctx: Context, delivery_id: str, json: bool, files: Sequence[Path] = ()) -> None:
     with ctx.store.read() as connection:
         row = found(lambda: deliveries.get(connection, delivery_id), "delivery", delivery_id)
         told: dict[str, Any] = report.told_of(connection, ctx.kind, row)
@@ -97,7 +111,7 @@ def _show(ctx: Context, delivery_id: str, json: bool) -> None:
         for one in history
     ]
     if json:
-        document(told)
+        document(told | ({"files": [str(file) for file in files]} if files else {}))
         return
     show_pairs(
         {
@@ -115,6 +129,7 @@ def _show(ctx: Context, delivery_id: str, json: bool) -> None:
             "lateness": told["lateness_ms"],
             "match": told["match"],
             "problems": [f"{one['where']}: {one['message']}" for one in told["problems"]],
+            "files": str(files[0]) if files else None,
             "next": told["next"],
         }
     )

@@ -85,7 +85,7 @@ STATES = {
     "prepared": "已预置",
     "discarding": "清除中",
     "releasing": "发布中",
-    "accepted": "平台处理中",
+    "accepted": "已受理",
     "released": "已发布",
     "verified": "已核验",
     "closed": "人工了结",

@@ -58,7 +58,7 @@ def _withdrawal(ctx: Context, connection: Connection, one: Record, row: Record, 
     """What no reader finds is withdrawn; what is still public goes on being removed, as was ordered."""
     now = ctx.store.now(connection)
     over: dict[str, Any] = {"duty": None, "due_at": None, "problems": []}
-    if joined.state != R.COMMITTED or row.state not in (D.PLANNED, D.WITHDRAWING):
+    if joined.state != R.COMMITTED or row.state not in (D.PLANNED, D.WITHDRAWING, D.ACCEPTED):
         return
     if one.found == recovery.NOTHING:
         for left in copies.readable(connection, row.item, row.outlet):

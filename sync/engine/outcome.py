@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from sync.contract import Accepted, Capabilities, HeldBack, Prepared, Receipt
+from sync.contract import Accepted, Capabilities, Carrier, Channel, HeldBack, Prepared, Receipt, Reveal
 from sync.engine import notice
 from sync.engine.context import Context, dump
 from sync.flow import D, E
@@ -44,15 +44,26 @@ class Answer:
 
 def facts(ctx: Context, row: Record, can: Capabilities, now: int) -> Facts:
     lands = can.lands_within if ctx.settings.lands_within_s is None else ctx.settings.lands_within_s
-    return Facts(now, row.attempts, lands, can.probe, row.quarantine_until, row.since, can.polls or (5.0,))
+    polls = () if can.reveal is Reveal.MANUAL else can.polls or (5.0,)
+    return Facts(now, row.attempts, lands, can.probe, row.quarantine_until, row.since, polls)
+
+
+def kind_of(ctx: Context, row: Record) -> type[Channel]:
+    """The delivery's kind of outlet."""
+    if row.outlet not in ctx.kinds:
+        with ctx.store.read() as connection:
+            ctx.kinds[row.outlet] = outlets.get(connection, row.outlet).kind
+    return ctx.kind(ctx.kinds[row.outlet])
 
 
 def can_of(ctx: Context, row: Record) -> Capabilities:
     """What the delivery's kind of outlet can do."""
-    if row.outlet not in ctx.kinds:
-        with ctx.store.read() as connection:
-            ctx.kinds[row.outlet] = outlets.get(connection, row.outlet).kind
-    return ctx.kind(ctx.kinds[row.outlet]).can
+    return kind_of(ctx, row).can
+
+
+def is_carried(ctx: Context, row: Record) -> bool:
+    """Whether what was accepted there is handed over part by part, by us (`sync.engine.carry`)."""
+    return issubclass(kind_of(ctx, row), Carrier)
 
 
 def answered(ctx: Context, row: Record, answer: object, **learnt: Any) -> None:
@@ -105,22 +116,23 @@ def _apply(ctx: Context, connection: Connection, judged: Sequence[tuple[Answer, 
     found = deliveries.some(connection, [one.row.id for one, _ in judged], light=True)
     ours = {(row.id, row.epoch, row.state) for row in found}
     judged = [(one, verdict) for one, verdict in judged if (one.row.id, one.row.epoch, one.row.state) in ours]
-    changes = [_change(ctx, one, verdict) for one, verdict in judged]
+    changes = [_change(ctx, one, verdict, now) for one, verdict in judged]
     deliveries.change_all(connection, changes, at=now, actor=ctx.actor)
     public = [(one.row, one.values["receipt"]) for one in changes if one.event is E.RELEASED]
     copies.appear_all(connection, public, at=now, actor=ctx.actor)
 
 
-def _change(ctx: Context, given: Answer, verdict: Verdict) -> Change:
+def _change(ctx: Context, given: Answer, verdict: Verdict, now: int) -> Change:
     row, answer = given.row, given.answer
+    carried = False
     values: dict[str, Any] = {"owner": None, "quarantine_until": verdict.quarantine_until, **given.learnt}
     match answer:
         case Prepared():
             values["prepared"] = dump(answer)
             if row.state == D.PREPARING:
                 values["attempts"] = 0  # from here on it is the tries to release that count
-        case Accepted():
-            values["accepted"] = dump(answer)
+        case Accepted() if not (carried := is_carried(ctx, row)):
+            values["accepted"] = dump(answer)  # of what is carried, the ledger of an earlier try goes on
         case Receipt():
             values |= {"receipt": dump(answer), "released_at": answer.at}
         case HeldBack():
@@ -128,6 +140,8 @@ def _change(ctx: Context, given: Answer, verdict: Verdict) -> Change:
     values["problems"] = [shown(Problem("outlet", verdict.why))] if verdict.why else []
     values["duty"] = DUTY.get((D(row.state), verdict.event)) if verdict.due is not None else None
     values["due_at"] = verdict.due if values["duty"] else None
+    if carried:
+        values |= {"duty": "carry", "due_at": now}
     detail = {"worker": ctx.actor, "attempt": row.attempts, **({"why": verdict.why} if verdict.why else {})}
     return Change(row, verdict.event, detail, values)
 

@@ -17,8 +17,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from sync.clock import SECOND
-from sync.contract import OutletError, Receipt, Rejected, Stale, TryLater, Unsupported
-from sync.engine import outcome
+from sync.contract import OutletError, Receipt, Rejected, Reveal, Stale, TryLater, Unsupported
+from sync.engine import notice, outcome
 from sync.engine.context import Context, rendition
 from sync.engine.identity import must_wait
 from sync.engine.withdraw import begin
@@ -67,7 +67,7 @@ def _begin(ctx: Context, ids: Sequence[str]) -> list[Record]:
                 continue
             if must_wait(ctx, connection, row):
                 continue
-            if row.state == D.RELEASED:
+            if row.state in (D.RELEASED, D.ACCEPTED):  # nothing is asked for again but a reader's look
                 begun.append(deliveries.note(connection, row, due_at=now + SHIELD))
                 continue
             joined = releases.get(connection, row.release)
@@ -76,7 +76,7 @@ def _begin(ctx: Context, ids: Sequence[str]) -> list[Record]:
             elif joined.state != R.COMMITTED:  # held: resuming makes it due again
                 deliveries.note(connection, row, duty=None, due_at=None)
                 continue
-            if row.state != D.PLANNED or _is_coming(connection, row, now):
+            if row.state != D.PLANNED or _is_coming(ctx, connection, row, now):
                 continue
             begun.append(
                 deliveries.move(
@@ -98,15 +98,18 @@ def _begin(ctx: Context, ids: Sequence[str]) -> list[Record]:
     return begun
 
 
-def _is_coming(connection: Connection, row: Record, now: int) -> bool:
+def _is_coming(ctx: Context, connection: Connection, row: Record, now: int) -> bool:
     """Something of it is just becoming public there: it is removed right after, and never forgotten."""
     coming = copies.coming(connection, row.item, row.outlet)
     if not coming:
         return False
-    doubtful = next((one for one in coming if one.state == D.UNRESOLVED), None)
+    how = notice.reveals(ctx, connection, (row.outlet,)).get(row.outlet)
+    open_ = (D.UNRESOLVED, D.ACCEPTED) if how is Reveal.MANUAL else (D.UNRESOLVED,)
+    doubtful = next((one for one in coming if one.state in open_), None)
     problems = []
     if doubtful is not None:
-        message = f"delivery {doubtful.id} there is unresolved: say what you find with `tongfa delivery settle`"
+        is_what = "unresolved" if doubtful.state == D.UNRESOLVED else "a person's open task"
+        message = f"delivery {doubtful.id} there is {is_what}: say what you find with `tongfa delivery settle`"
         problems = [outcome.shown(Problem("outlet", message, fatal=False))]
     deliveries.note(connection, row, due_at=now + (NOT_YET if doubtful is None else 5 * SECOND), problems=problems)
     return True
@@ -181,7 +184,7 @@ def store(ctx: Context, row: Record, cleared: Cleared | BaseException) -> None:
             # What was changed in place before is gone with the place.
             if one.id in gone or (one.state == copies.SUPERSEDED and one.ref in places):
                 copies.move(connection, one, copies.REMOVED, at=now, actor=ctx.actor, detail={"by": row.id})
-        attempts = row.attempts + (row.state == D.RELEASED)
+        attempts = row.attempts + (row.state in (D.RELEASED, D.ACCEPTED))
         not_before = cleared.not_before if isinstance(cleared, Cleared) else 0
         due = {"duty": "withdraw", "due_at": max(not_before, now + AGAIN[min(attempts, len(AGAIN)) - 1] * SECOND)}
         values: dict[str, Any] = {
@@ -200,6 +203,11 @@ def store(ctx: Context, row: Record, cleared: Cleared | BaseException) -> None:
             values |= {"visible_at": ended, "visible_after": cleared.seen_at, "released_at": now, "match": True}
             values["owner"] = None
             deliveries.move(connection, row, E.WITHDRAWN, at=now, actor=ctx.actor, detail=detail, **values, **over)
+        elif row.state == D.ACCEPTED:
+            deliveries.note(connection, row, **values, **due)
+        elif notice.reveals(ctx, connection, (row.outlet,)).get(row.outlet) is Reveal.MANUAL:  # it is a person's task
+            values["owner"] = None
+            deliveries.move(connection, row, E.ACCEPTED, at=now, actor=ctx.actor, detail=detail, **values, **due)
         elif isinstance(cleared, Cleared) and cleared.hopeless:
             why = {**detail, "why": problems[0].message}
             values["owner"] = None

@@ -105,6 +105,7 @@ def delivery_report(
         "state": row.state,
         "late": counted(reveal) and _is_late(release, [row]),
         "waits_for": waits_for,
+        "task": _task(release, row, reveal),
         "starts_before_ms": _ms(row.ahead) if row.ahead else None,
         "live": release.live,
         "ref": receipt.get("ref"),
@@ -118,7 +119,7 @@ def delivery_report(
         "lateness_ms": _lateness(release, row) if row.visible_at is not None else None,
         "match": row.match,
         "problems": [*row.problems, *waiting],
-        "next": next_of_delivery(release, row, waits_for),
+        "next": next_of_delivery(release, row, reveal, waits_for),
     }
 
 
@@ -143,16 +144,38 @@ def next_of_release(row: Record) -> str | None:
     return f"`tongfa release resume {row.id}` lets it go on, `tongfa release cancel {row.id}` ends it"
 
 
-def next_of_delivery(release: Record, row: Record, waits_for: str | None = None) -> str | None:
+def _task(release: Record, row: Record, reveal: Reveal) -> str | None:
+    """What a person has in hand: to `publish`, `correct` or `withdraw` it."""
+    return str(release.action) if reveal is Reveal.MANUAL and row.state == D.ACCEPTED else None
+
+
+def _next_of_task(task: str, row: Record) -> str:
+    settle = f"`tongfa delivery settle {row.id}"
+    if task == "withdraw":
+        return f"remove it at {row.outlet}: it ends once nobody finds it there, or by {settle} --found nothing`"
+    if row.stopped:
+        return f"do not publish it any more; {settle} --found nothing`, or `--found public --url …` if it is there"
+    package = f"`tongfa delivery show {row.id} --out DIR` writes all that is needed"
+    does = "publish it" if task == "publish" else "put the new text in the place of the old"
+    return f"{does} by hand at {row.outlet}: {package}; then {settle} --found public --url …`"
+
+
+def next_of_delivery(
+    release: Record, row: Record, reveal: Reveal = Reveal.CREATE, waits_for: str | None = None
+) -> str | None:
     """What a person has to do about a delivery; None: nothing."""
     if waits_for == "":
         return f"`tongfa delivery drop {row.id}` gives it up"
+    if (task := _task(release, row, reveal)) is not None:
+        return _next_of_task(task, row)
     match row.state:
         case D.UNRESOLVED if release.action == "withdraw":
             told = f"`tongfa delivery settle {row.id} --found nothing`, or `--found public` to have it tried again"
             return f"look at {row.outlet}: if a reader still finds it, remove it there by hand; then {told}"
         case D.UNRESOLVED:
             return f"look at {row.outlet}, then `tongfa delivery settle {row.id} --found public|hidden|nothing`"
+        case D.RELEASED if row.match is False:
+            return f"look at {row.outlet}; if it is well as it is, `tongfa delivery settle {row.id} --found public`"
         case D.RELEASING if row.quarantine_until is not None:
             return f"in doubt; the machine keeps looking at {row.outlet} and sends nothing again before it knows"
         case D.FAILED if release.state == R.HELD:
@@ -209,7 +232,7 @@ def finished(report: dict[str, Any]) -> bool:
         return True
     settled = ENDED_WELL | {D.UNRESOLVED, D.FAILED}
     return report["state"] in (R.COMMITTED, R.RELEASED) and all(
-        one["state"] in settled or one["match"] is False or one.get("waits_for") is not None
+        one["state"] in settled or one["match"] is False or one.get("waits_for") is not None or one.get("task")
         for one in report["deliveries"]
     )
 

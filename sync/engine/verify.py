@@ -83,14 +83,14 @@ def _places(ctx: Context, rows: Sequence[Record]) -> dict[str, _Place]:
         there, installation = outlets.some(connection, (row.outlet for row in rows)), outlets.identity(connection)
         named = dict.fromkeys((row.item, row.revision) for row in rows)
         editions = {one: items.get(connection, *one)[0] for one in named}
-        changed = [row.replaces_copy for row in rows if row.replaces is not None]
+        changed = [row.replaces_copy for row in rows if row.replaces is not None and row.replaces_copy is not None]
         before = {row.id: rendition(row) for row in deliveries.some(connection, changed)} if changed else {}
     return {
         row.id: _Place(
             there[row.outlet],
             editions[row.item, row.revision],
             Key(installation, row.id),
-            before[row.replaces_copy] if row.replaces is not None else None,
+            before.get(row.replaces_copy) if row.replaces is not None else None,
         )
         for row in rows
     }

@@ -100,6 +100,16 @@ def move(
     )
 
 
+def relocate(connection: Connection, row: Record, *, at: int, actor: str) -> None:
+    """The copy of the delivery `row` is where its receipt says now: whoever published it had named another place."""
+    receipt = row.receipt
+    for one in some(connection, [row.id]):
+        told = {"revision": one.revision, "url": receipt["url"], "from": one.url}
+        entry_id = _tell(connection, one._asdict(), one.id, "relocated", one.state, at, actor, told)
+        moved = {"ref": receipt["ref"], "url": receipt["url"], "receipt": receipt, "entry_id": entry_id}
+        connection.execute(update(copy).where(copy.c.id == one.id).values(moved))
+
+
 def read_back(connection: Connection, same: Mapping[str, bool], *, at: int, actor: str) -> None:
     """What an anonymous reader found of these deliveries' copies: as approved, or altered."""
     for row in some(connection, same):

@@ -35,6 +35,7 @@ class Bench(ABC):
     )
     shows: frozenset[str] = frozenset({"digit", "cell", "picture"})  # what of these a reader sees here
     has_login: bool = True  # whether there are credentials that can be wrong
+    reads: bool = True  # whether the public can read what is there
     edition: Edition  # with everything in it that `shows` names
     _keys: int = 0
 
@@ -82,6 +83,12 @@ class Bench(ABC):
     def canonical(self, key: Key) -> str | None:
         """Each release has an address of its own; it is what a search goes by."""
         return f"https://county.example/2026/11/{key.delivery}.html"
+
+    def public(
+        self, rendition: Rendition, key: Key, outcome: Receipt | Accepted, replaces: Receipt | None = None
+    ) -> Receipt:
+        """The receipt that comes of a shot's outcome, by whoever has to do with it until then."""
+        return public(self.channel(), rendition, key, outcome, replaces)
 
     def render(self, key: Key) -> Rendition:
         return self.channel().render(self.edition, Place(key, self.canonical(key)))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from _pytest.config import Config
 
-from sync.contract import Capabilities
+from sync.contract import Capabilities, Probe
 from tests.contract import bench_gazette, bench_website
 from tests.contract.bench import Bench
 from tests.contract.sites import StaticBench
@@ -24,6 +24,7 @@ KINDS = (
     "website",
     "gazette",
     "webhook",
+    "manual",
     "wordpress",
     "telegram",
     "ghost",
@@ -81,6 +82,8 @@ def _applies(item: pytest.Function) -> bool:
         "phase": lambda phase: (given["name"], phase) in kind.faults,
         "correct": lambda ways: can.correct in ways,
         "withdraw": lambda wanted: can.withdraw is wanted,
+        "finds": lambda wanted: (can.probe is not Probe.BLIND) is wanted,
+        "reads": lambda wanted: kind.reads is wanted,
     }
     return all(holds[named](wanted) for named, wanted in needs.kwargs.items())
 

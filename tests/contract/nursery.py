@@ -23,7 +23,18 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = tuple(
     f"channels.sandbox.{name}"
-    for name in ("ghost", "bluesky", "mastodon", "pages", "telegram", "webhook", "wordpress", "wechat", "weibo")
+    for name in (
+        "ghost",
+        "bluesky",
+        "manual",
+        "mastodon",
+        "pages",
+        "telegram",
+        "webhook",
+        "wordpress",
+        "wechat",
+        "weibo",
+    )
 )
 PR_SET_PDEATHSIG = 1
 

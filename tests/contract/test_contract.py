@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from sync.contract import (
@@ -18,7 +20,7 @@ from sync.contract import (
     Window,
 )
 from sync.model import Key, Rendition
-from tests.contract.bench import CLOCK, Bench, public, unseen, window
+from tests.contract.bench import CLOCK, Bench, unseen, window
 
 
 def armed(bench: Bench, rendition: Rendition, key: Key) -> tuple[Prepared, Shot]:
@@ -33,7 +35,7 @@ def released(bench: Bench, rendition: Rendition, key: Key) -> Receipt:
     """The whole normal path."""
     _, shot = armed(bench, rendition, key)
     shot.send(window(), CLOCK.boottime)
-    return public(bench.channel(), rendition, key, shot.settle())
+    return bench.public(rendition, key, shot.settle())
 
 
 def aimed(bench: Bench, rendition: Rendition, key: Key, replaces: Receipt) -> tuple[Prepared, Shot]:
@@ -51,7 +53,7 @@ def corrected(bench: Bench, first: Key, replaces: Receipt) -> tuple[Key, Renditi
         rendition = bench.render_corrected(key, first, replaces)
         _, shot = aimed(bench, rendition, key, replaces)
         shot.send(window(), CLOCK.boottime)
-        receipt = public(bench.channel(), rendition, key, shot.settle(), replaces)
+        receipt = bench.public(rendition, key, shot.settle(), replaces)
     else:
         rendition = bench.render_corrected(key, first, None)
         receipt = released(bench, rendition, key)
@@ -114,13 +116,14 @@ def test_preparing_twice_is_safe(bench: Bench) -> None:
     assert 1 == bench.public_copies()
 
 
+@pytest.mark.needs(finds=True)
 def test_send_publishes_exactly_one(bench: Bench) -> None:
     """Armed, sent and settled: one copy, which a probe finds again."""
     key = bench.key()
     rendition = bench.render(key)
     prepared, shot = armed(bench, rendition, key)
     shot.send(window(), CLOCK.boottime)
-    receipt = public(bench.channel(), rendition, key, shot.settle())
+    receipt = bench.public(rendition, key, shot.settle())
     assert receipt.ref and receipt.url
     assert 1 == bench.public_copies()
     found = bench.channel().probe(rendition, key, prepared)
@@ -142,6 +145,32 @@ def test_send_refuses_outside_its_window(bench: Bench, opens_in: float) -> None:
     assert 0 == bench.public_copies()
 
 
+@pytest.mark.needs(finds=False)
+def test_what_cannot_be_looked_up_is_sent_once_and_not_found(bench: Bench) -> None:
+    """One copy; a probe knows of nothing before the shot, and never takes what was sent for an absence."""
+    key = bench.key()
+    rendition = bench.render(key)
+    assert bench.channel().probe(rendition, key, None) is None
+    prepared, shot = armed(bench, rendition, key)
+    shot.send(window(), CLOCK.boottime)
+    bench.public(rendition, key, shot.settle())
+    assert 1 == bench.public_copies()
+    with suppress(Unsupported):  # or it is still being worked on, as far as anybody knows
+        assert isinstance(bench.channel().probe(rendition, key, prepared), Accepted)
+    assert 1 == bench.public_copies()
+
+
+@pytest.mark.needs(reads=False)
+def test_what_nobody_can_read_says_so(bench: Bench) -> None:
+    """There is no page of it: it is public by the outlet's word."""
+    key = bench.key()
+    rendition = bench.render(key)
+    receipt = released(bench, rendition, key)
+    with pytest.raises(Unsupported):
+        bench.channel().verify(receipt, rendition)
+
+
+@pytest.mark.needs(reads=True)
 def test_verify_sees_an_exact_match(bench: Bench) -> None:
     """What an anonymous reader finds is what was approved."""
     key = bench.key()
@@ -152,6 +181,7 @@ def test_verify_sees_an_exact_match(bench: Bench) -> None:
     assert sighting.began_at <= sighting.ended_at
 
 
+@pytest.mark.needs(reads=True)
 def test_verify_sees_an_absence(bench: Bench) -> None:
     """What was never public is not visible."""
     key = bench.key()
@@ -201,19 +231,28 @@ def _unanswered(bench: Bench, name: str) -> tuple[Key, Rendition, Prepared]:
     return key, rendition, prepared
 
 
-@pytest.mark.needs(phase="release")
+@pytest.mark.needs(phase="release", finds=False)
+@pytest.mark.parametrize("name", ["drop_answer", "drop_request", "answer_502"])
+def test_a_lost_answer_stays_in_doubt(bench: Bench, name: str) -> None:
+    """Done or not: nobody can ask, and nothing says that it is absent."""
+    key, rendition, prepared = _unanswered(bench, name)
+    with pytest.raises(Unsupported):
+        bench.channel().probe(rendition, key, prepared)
+
+
+@pytest.mark.needs(phase="release", finds=True)
 @pytest.mark.parametrize("name", ["drop_answer", "answer_502"])
 def test_a_lost_answer_is_ambiguous_and_the_probe_finds_it(bench: Bench, name: str) -> None:
     """It was done, and we were not told: the probe brings the receipt, and verify agrees."""
     key, rendition, prepared = _unanswered(bench, name)
     found = bench.channel().probe(rendition, key, prepared)
     assert isinstance(found, Receipt | Accepted)
-    receipt = public(bench.channel(), rendition, key, found)
+    receipt = bench.public(rendition, key, found)
     assert 1 == bench.public_copies()
     assert () == bench.channel().verify(receipt, rendition).problems
 
 
-@pytest.mark.needs(phase="release")
+@pytest.mark.needs(phase="release", finds=True)
 @pytest.mark.parametrize("name", ["drop_request"])
 def test_a_lost_request_is_ambiguous_and_can_be_sent_again(bench: Bench, name: str) -> None:
     """It was not done, and we were not told: the probe finds nothing public, and one more shot makes one copy."""
@@ -222,10 +261,11 @@ def test_a_lost_request_is_ambiguous_and_can_be_sent_again(bench: Bench, name: s
     assert isinstance(found, Prepared | None)
     again = bench.channel().arm(found or prepared, rendition, key)
     again.send(window(), CLOCK.boottime)
-    public(bench.channel(), rendition, key, again.settle())
+    bench.public(rendition, key, again.settle())
     assert 1 == bench.public_copies()
 
 
+@pytest.mark.needs(finds=True)
 def test_probe_of_an_unknown_key_finds_nothing(bench: Bench) -> None:
     """Neither of a delivery that never began, nor because another one is public."""
     first, other = bench.key(), bench.key()
@@ -250,7 +290,7 @@ def test_discard_leaves_nothing(bench: Bench) -> None:
 EDIT = (Correct.EDIT,)
 
 
-@pytest.mark.needs(correct=(Correct.EDIT, Correct.REPLACE))
+@pytest.mark.needs(correct=(Correct.EDIT, Correct.REPLACE), finds=True)
 def test_a_correction_leaves_one_copy_that_shows_the_new_text(bench: Bench) -> None:
     """In place at the same address, or anew with the old copy withdrawn: readers find the new edition, and it alone."""
     key = bench.key()
@@ -270,7 +310,7 @@ def test_a_correction_leaves_one_copy_that_shows_the_new_text(bench: Bench) -> N
     assert changed.url == found.url
 
 
-@pytest.mark.needs(correct=EDIT)
+@pytest.mark.needs(correct=EDIT, finds=True)
 def test_a_prepared_correction_shows_nothing_of_itself(bench: Bench) -> None:
     """Until its shot the old edition is whole, and a probe finds no more than what is hidden."""
     key, again = bench.key(), bench.key()
@@ -304,7 +344,7 @@ def test_a_correction_whose_answer_is_lost_is_found_by_the_probe(bench: Bench, n
         shot.settle()
     found = bench.channel().probe(newer, again, prepared, receipt)
     assert isinstance(found, Receipt | Accepted)
-    changed = public(bench.channel(), newer, again, found, receipt)
+    changed = bench.public(newer, again, found, receipt)
     sighting = bench.channel().verify(changed, newer, rendition)
     assert (True, ()) == (sighting.visible, sighting.problems)
     assert 1 == bench.public_copies()
@@ -328,12 +368,12 @@ def test_a_correction_that_was_lost_can_be_sent_again(bench: Bench, name: str) -
     assert isinstance(found, Prepared | None)
     once_more = bench.channel().arm(found or prepared, newer, again)
     once_more.send(window(), CLOCK.boottime)
-    changed = public(bench.channel(), newer, again, once_more.settle(), receipt)
+    changed = bench.public(newer, again, once_more.settle(), receipt)
     assert () == bench.channel().verify(changed, newer, rendition).problems
     assert 1 == bench.public_copies()
 
 
-@pytest.mark.needs(withdraw=True)
+@pytest.mark.needs(withdraw=True, finds=True)
 def test_a_withdrawn_copy_is_gone(bench: Bench) -> None:
     """No copy, nothing for a reader; withdrawing again is success."""
     key = bench.key()
@@ -348,7 +388,7 @@ def test_a_withdrawn_copy_is_gone(bench: Bench) -> None:
     assert not bench.channel().verify(receipt, rendition).visible
 
 
-@pytest.mark.needs(correct=EDIT, withdraw=True)
+@pytest.mark.needs(correct=EDIT, withdraw=True, finds=True)
 def test_a_corrected_copy_is_withdrawn_by_its_own_receipt(bench: Bench) -> None:
     """What the correction's receipt names is the copy that is public."""
     key = bench.key()
@@ -375,7 +415,7 @@ def test_a_withdrawal_in_doubt_is_repeated(bench: Bench, name: str) -> None:
     assert 0 == bench.public_copies()
 
 
-@pytest.mark.needs(correct=EDIT, withdraw=True)
+@pytest.mark.needs(correct=EDIT, withdraw=True, finds=True)
 @pytest.mark.parametrize("armed_before", [True, False], ids=["armed", "prepared"])
 def test_a_withdrawn_copy_does_not_come_back_with_a_late_correction(bench: Bench, armed_before: bool) -> None:
     """A correction that waited while its copy was withdrawn makes nothing public, and says so."""

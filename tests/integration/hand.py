@@ -31,7 +31,7 @@ from sync.store.sqlite import Sqlite
 ROOT = Path(__file__).resolve().parents[2]
 BEGAN = 1_800_000_000 * SECOND
 REMEMBERED = 3 * SECOND  # as the sweeper: what was rung is rung again only after this
-LANES = {"prepare": ("prepare", "discard", "reconcile", "verify", "withdraw"), "release": ("release",)}
+LANES = {"prepare": ("prepare", "discard", "reconcile", "verify", "carry", "withdraw"), "release": ("release",)}
 
 
 class CreepingClock(SetClock):

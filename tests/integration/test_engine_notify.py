@@ -2,63 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
 from sync.contract import (
-    Accepted,
     Capabilities,
-    Correct,
-    Place,
     Prepared,
-    Probe,
-    Receipt,
-    Reveal,
     Shot,
     TryLater,
-    Unsupported,
 )
 from sync.engine import control
-from sync.engine.plan import plan
 from sync.engine.report import exit_code, finished
 from sync.engine.withdraw import Withdrawal, withdraw
 from sync.flow import E
-from sync.model import Align, BadInput, Edition, Key, Policy, Rendition, Sighting
+from sync.model import Align, BadInput, Key, Policy, Rendition
 from sync.store import copies, deliveries, journal
-from tests.integration.outside import KINDS, BareChannel
+from tests.integration.notices import Bot, correct, item_of, messages, told, with_outlets
+from tests.integration.outside import KINDS
 from tests.integration.world import World
-
-
-class Bot(BareChannel):
-    """A group's robot: what was said is said, and nobody can look it up."""
-
-    kind = "bot"
-    can: ClassVar[Capabilities] = replace(
-        BareChannel.can, reveal=Reveal.NOTIFY, probe=Probe.BLIND, correct=Correct.NONE, withdraw=False
-    )
-
-    def render(self, edition: Edition, place: Place) -> Rendition:
-        made = super().render(edition, place)
-        return replace(made, title=f"更正：{made.title}") if place.replaces is not None else made
-
-    def prepare(self, rendition: Rendition, key: Key, replaces: Receipt | None = None) -> Prepared:
-        return super().prepare(rendition, key)  # what was said before is not changed
-
-    def probe(
-        self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None, replaces: Receipt | None = None
-    ) -> Prepared | Accepted | Receipt | None:
-        if hint is not None:
-            raise Unsupported("what a robot said cannot be looked up")
-        return None
-
-    def verify(self, receipt: Receipt, rendition: Rendition, before: Rendition | None = None) -> Sighting:
-        raise Unsupported("what a robot said cannot be read")
-
-    def withdraw(self, receipt: Receipt, key: Key) -> None:
-        raise AssertionError("nobody may try to recall it")
 
 
 class Whisper(Bot):
@@ -81,12 +45,6 @@ class Deaf(Bot):
 def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     for one in (Bot, Whisper, Deaf):
         monkeypatch.setitem(KINDS, one.kind, one)
-
-
-def with_outlets(world: World, **kinds: str) -> None:
-    for name, kind in kinds.items():
-        world.add(name, kind)
-    world.process()
 
 
 def altering(world: World, name: str) -> Callable[[Callable[[], str]], str]:
@@ -113,23 +71,6 @@ def unseen(world: World, **kinds: str) -> str:
     made = world.plan(",".join(world.outside), at=20)
     world.run(60)
     return made
-
-
-def item_of(world: World, release: str) -> str:
-    return str(world.report(release)["item"])
-
-
-def correct(world: World, item: str, named: str = "", **more: Any) -> str:
-    order = world.order(named or "x", world.file(name="corrected.md", body="自12月2日起试运行。"), **more)
-    return plan(world.ctx, replace(order, outlets=tuple(named.split(",")) if named else (), corrects=item))
-
-
-def told(world: World, release: str, name: str) -> dict[str, Any]:
-    return next(one for one in world.report(release)["deliveries"] if one["outlet"] == name)
-
-
-def messages(report: Mapping[str, Any]) -> str:
-    return " ".join(one["message"] for one in report["problems"])
 
 
 def test_it_goes_out_once_the_page_was_seen(world: World) -> None:

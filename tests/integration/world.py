@@ -25,6 +25,7 @@ from sqlalchemy import Connection, insert
 from sync.clock import SECOND, iso
 from sync.contract import Tools
 from sync.engine import report
+from sync.engine.carry import carry
 from sync.engine.context import Context
 from sync.engine.plan import Order, plan
 from sync.engine.prepare import discard, prepare
@@ -234,6 +235,7 @@ class World:
             "discard": partial(discard, ctx),
             "reconcile": partial(reconcile, ctx),
             "verify": partial(verify, ctx),
+            "carry": partial(carry, ctx),
             "withdraw": partial(remove, ctx),
             "release": partial(release, ctx, process.sender),
             "disown": partial(disown, ctx),

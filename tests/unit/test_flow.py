@@ -37,6 +37,14 @@ def test_every_state_can_reach_an_end() -> None:
     assert set(D) == reaching
 
 
+def test_a_persons_task_ends_by_their_word_or_by_what_readers_find() -> None:
+    """Published, or not; of a removal, gone: by their word, or because nobody finds it any more."""
+    assert D.RELEASED is step(D.ACCEPTED, E.SETTLED_PUBLIC, R.COMMITTED)
+    assert D.FAILED is step(D.ACCEPTED, E.REFUSED, R.COMMITTED)
+    assert D.ACCEPTED is step(D.WITHDRAWING, E.ACCEPTED, R.COMMITTED)
+    assert {D.WITHDRAWN} == {step(D.ACCEPTED, event, R.COMMITTED) for event in (E.WITHDRAWN, E.SETTLED_GONE)}
+
+
 def test_in_flight_states_are_left_only_with_evidence() -> None:
     """Cancelling, retrying or beginning anew is impossible while something may have happened."""
     without_evidence = {E.CANCELLED, E.RETRIED, E.PREPARE_BEGUN, E.RELEASE_BEGUN, E.DISCARD_BEGUN, E.STALE}
