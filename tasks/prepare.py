@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sync.engine import errands as beside
 from sync.engine import prepare as engine
 from sync.engine.carry import carry as carry_on
 from sync.engine.reconcile import reconcile as look_after
@@ -33,3 +34,8 @@ def withdraw(ids: list[str]) -> None:
 def recover(ids: list[str]) -> None:
     """After a restore: which deliveries, the rows say."""
     look_up(ctx())
+
+
+def errands(ids: list[str]) -> None:
+    """Which, the rows say."""
+    beside.run(ctx())

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sync.bell import bell_at
 from sync.clock import SECOND
+from sync.engine import errands
 from sync.engine.context import Context
 from sync.engine.reconcile import disown
 from sync.engine.recover import is_waiting
@@ -93,11 +94,16 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # the worker's bl
         with ctx.store.read() as connection:
             due = deliveries.due(connection, now, LANES[lane])
             coming = deliveries.next_due(connection, now, LANES[lane])
+            errand = errands.next_due(connection) if lane == "prepare" else None
         batches: dict[tuple[str, str], list[Due]] = defaultdict(list)
         for row in due:
             # a release is armed as one, so its deliveries are rung together; verify likewise
             batches[row.duty, row.release].append((row.id, row.duty, row.due_at))
         self._version, self._look_at = version, min(coming or now + LONGEST, now + LONGEST)
+        if errand is not None and errand <= now:
+            self._direct.run(TASKS["errands"], [])
+            errand = now + SECOND  # they claim their rows, which is a commit: looked at again then, or after that
+        self._look_at = min(self._look_at, errand or self._look_at)
         for (_, release), rows in batches.items():
             self._ring(ctx, rows, now, ours=rung or self._is_ours(ctx, lane, release))
 

@@ -16,10 +16,11 @@ from sync.engine.report import next_of_delivery, next_of_release
 from sync.flow import D, R
 from sync.model import BadInput
 from sync.settings import Settings
-from sync.store import copies, deliveries, outlets, recovery, releases
+from sync.store import copies, deliveries, outlets, pings, recovery, releases
 from sync.store.tables import Record
 
 OVERDUE = 60 * SECOND  # µs
+PINGS_KEPT = 7 * 86_400 * SECOND  # µs for which a notice that was given up is told
 STARTED = Said(
     "`tongfa up` 启动沙箱；在其他主机上运行的由 TONGFA_SANDBOX_URLS 指明",
     "`tongfa up` starts the sandboxes; TONGFA_SANDBOX_URLS names those of other hosts",
@@ -193,6 +194,24 @@ def _public(ctx: Context) -> list[Finding]:
     ]
 
 
+def _pings(ctx: Context) -> list[Finding]:
+    """Hubs and search engines that were not told of what is public; nothing of it concerns a release."""
+    with ctx.store.read() as connection:
+        rows = pings.not_given(connection, ctx.store.now(connection) - PINGS_KEPT)
+    found = []
+    for row in rows:
+        given_up = row.state == pings.FAILED
+        mend = Said(
+            f"核对设置：`tongfa outlet set {row.outlet} …`；不影响发布" + ("" if given_up else "，系统会重试"),
+            f"check `tongfa outlet set {row.outlet} …`; no release depends on it"
+            + ("" if given_up else ", and it is tried again"),
+        )
+        zh, en = ("已放弃", "given up") if given_up else ("未成", "failed")
+        what = Said(f"{zh}：{row.why}", f"{en}: {row.why}")
+        found.append(Finding(f"ping {row.name} of {row.outlet}", "note", what, mend))
+    return found
+
+
 # In the order in which they are told; each says by itself what it finds.
 CHECKS: tuple[tuple[str, Callable[[Context], list[Finding]]], ...] = (
     ("installation", _identity),
@@ -203,4 +222,5 @@ CHECKS: tuple[tuple[str, Callable[[Context], list[Finding]]], ...] = (
     ("outlets", _outlets),
     ("deliveries", _open),
     ("copies", _public),
+    ("pings", _pings),
 )

@@ -35,6 +35,8 @@ CHECKS = {
     "delivery": "投递",
     "release": "同步发布",
     "copy": "公开副本",
+    "ping": "发布后通知",
+    "feed": "订阅源",
 }
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from sync.clock import SECOND
 from sync.contract import OutletError, Receipt, Rejected, Reveal, Stale, TryLater, Unsupported
-from sync.engine import notice, outcome
+from sync.engine import announce, notice, outcome
 from sync.engine.context import Context, rendition
 from sync.engine.identity import must_wait
 from sync.engine.withdraw import begin
@@ -216,5 +216,6 @@ def store(ctx: Context, row: Record, cleared: Cleared | BaseException) -> None:
             why = {**detail, "why": problems[0].message}
             values["owner"] = None
             deliveries.move(connection, row, E.STILL_PUBLIC, at=now, actor=ctx.actor, detail=why, **values, **due)
+        announce.ended(ctx, connection, [row], now)
         outcome.settle(ctx, connection, row.release)
     ctx.ring("prepare")

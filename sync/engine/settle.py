@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection
 
 from sync.contract import Receipt, Reveal
-from sync.engine import carry, notice, outcome
+from sync.engine import announce, carry, notice, outcome
 from sync.engine.context import Context, dump, prepared
 from sync.engine.identity import LOOKING, barred
 from sync.engine.people import ORDERS, acting
@@ -144,6 +144,7 @@ def decide(
         if event is E.SETTLED_GONE:
             for one in copies.readable(connection, row.item, row.outlet):
                 copies.move(connection, one, copies.REMOVED, at=now, actor=ctx.actor, detail={"found": "by a person"})
+            announce.ended(ctx, connection, [row], now)
         outcome.settle(ctx, connection, row.release)
     ctx.ring("prepare")
     ctx.ring("release")

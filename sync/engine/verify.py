@@ -14,7 +14,7 @@ from typing import Any
 
 from sync.clock import MILLISECOND, SECOND
 from sync.contract import OutletError, Receipt, Reveal, Unsupported
-from sync.engine import outcome
+from sync.engine import announce, outcome
 from sync.engine.context import Context, accepted, prepared, receipt, rendition, replaced
 from sync.flow import D, E
 from sync.model import Edition, Key, Rendition, Sighting
@@ -196,6 +196,7 @@ def _store(ctx: Context, seen: Mapping[str, Watched]) -> None:
         before = [copies.superseded(connection, row) if (row.item, row.outlet) in left else [] for row in rows]
         changes = [_judged(ctx, row, seen[row.id], now, old) for row, old in zip(rows, before, strict=True)]
         deliveries.change_all(connection, changes, at=now, actor=ctx.actor)
+        announce.ended(ctx, connection, [one.row for one in changes if one.event is E.VERIFIED], now)
         for release_id in sorted({one.row.release for one in changes if one.event is not None}):
             outcome.settle(ctx, connection, release_id, now)
     if any(one.values.get("duty") == "withdraw" for one in changes):

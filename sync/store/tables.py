@@ -25,7 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA = "0004_pre"
+SCHEMA = "0005_pre"
 FORM = 1  # of releases and deliveries; more when an older program would do the wrong thing with them
 
 Record: TypeAlias = Row[*tuple[Any, ...]]  # one row, its columns as attributes
@@ -405,3 +405,67 @@ look = Table(
 Index(
     "ix_look_due", look.c.due_at, sqlite_where=look.c.due_at.is_not(None), postgresql_where=look.c.due_at.is_not(None)
 )
+
+# Whom to tell of what a delivery made public or removed, after it: see `sync.engine.announce`.
+ping = Table(
+    "ping",
+    metadata,
+    Column("delivery", Text, ForeignKey("delivery.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("gone", Boolean, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("due_at", BigInteger),
+    Column("attempts", Integer, nullable=False),
+    Column("state", Text, nullable=False),  # waiting, pinged, ping_failed
+    Column("why", Text, nullable=False),
+    Column("entry_id", BigInteger, ForeignKey("entry.id"), unique=True),  # empty while it waits
+    PrimaryKeyConstraint("delivery", "name"),
+)
+
+# Feeds that are read, and what became of each of their entries: see `sync.engine.feeds`.
+feed = Table(
+    "feed",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("unit", Text, ForeignKey("unit.id"), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("every_min", Integer, nullable=False),
+    Column("rule", Text, nullable=False),  # draft, review
+    Column("outlets", JSON, nullable=False),
+    Column("private_network", Boolean, nullable=False),
+    Column("planner", Text, nullable=False),  # the person who added it; "": nobody was named
+    Column("state", Text, nullable=False),  # active, gone, retired
+    Column("title", Text, nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("modified", Text, nullable=False),
+    Column("due_at", BigInteger),
+    Column("asked_at", BigInteger),
+    Column("read_at", BigInteger),  # when it was last read whole, or was unchanged
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("why", Text, nullable=False),
+    Column("mend", Text, nullable=False),
+    Column("entry_id", BigInteger, ForeignKey("entry.id"), nullable=False, unique=True),
+)
+
+feed_entry = Table(
+    "feed_entry",
+    metadata,
+    Column("feed", Text, ForeignKey("feed.name"), nullable=False),
+    Column("id", Text, nullable=False),  # SHA-256 of the id that the feed gives it
+    Column("said", Text, nullable=False),  # digest of all that the feed said of it
+    Column("content", Text),  # digest of what a reader of the item would find; empty of what was refused
+    Column("title", Text, nullable=False),
+    Column("link", Text, nullable=False),
+    Column("item", Text, ForeignKey("item.id")),
+    Column("revision", Integer),
+    Column("release", Text, ForeignKey("release.id")),  # under review
+    Column("state", Text, nullable=False),  # taken, known, refused
+    Column("why", Text, nullable=False),
+    Column("mend", Text, nullable=False),
+    Column("read_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("feed", "id"),
+    Index("ix_feed_entry_content", "content"),
+)
+for _name, _column in (("ix_ping_due", ping.c.due_at), ("ix_feed_due", feed.c.due_at)):
+    Index(_name, _column, sqlite_where=_column.is_not(None), postgresql_where=_column.is_not(None))

@@ -281,7 +281,7 @@ def test_nothing_is_wrong_and_nothing_is_found(examined: Examined) -> None:
     found = examined.findings()
     assert {} == examined.bad()
     assert {"ok"} == {one.level for one in found}
-    subjects = {"outlet", "delivery", "release", "copy"}
+    subjects = {"outlet", "delivery", "release", "copy", "ping", "feed"}
     assert set(CHECKS) - subjects == {one.check for one in found}
     assert len(found) == len(CHECKS) - len(subjects)
 

@@ -1,0 +1,27 @@
+"""What prepare workers do beside deliveries, when it falls due: nothing of it is ever in the way of a release."""
+
+from __future__ import annotations
+
+import threading
+
+from sqlalchemy import Connection
+
+from sync.engine import announce
+from sync.engine.context import Context
+
+_running = threading.Lock()  # of this process; among several, each errand is claimed in its row
+
+
+def next_due(connection: Connection) -> int | None:
+    """When the next of them falls due, or fell due (µs UTC); None: none is planned."""
+    return min((at for at in (announce.next_due(connection),) if at is not None), default=None)
+
+
+def run(ctx: Context) -> None:
+    """Do what is due. Returns at once while this process does so already."""
+    if not _running.acquire(blocking=False):
+        return
+    try:
+        announce.give_due(ctx)
+    finally:
+        _running.release()
