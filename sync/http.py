@@ -117,14 +117,16 @@ class Http:
         answer, asked = self._exchange(self._ours, request, creates)
         return judge(answer, asked, expect, self._now())
 
-    def read(self, url: str) -> Response:
+    def read(self, url: str, headers: Mapping[str, str] | None = None) -> Response:
         """Anonymous GET: no credentials, no cookies, up to 3 redirects, any status returned as it is.
 
+        `headers`: conditions of the question, as `If-None-Match`.
         Raises TryLater when it cannot be learnt now, Rejected for a refused address, Misbehaved for an
         answer beyond the size limit.
         """
         for hop in range(HOPS + 1):
-            answer, _ = self._exchange(self._anonymous, requests.Request("GET", url), creates=False)
+            request = requests.Request("GET", url, headers=dict(headers or {}))
+            answer, _ = self._exchange(self._anonymous, request, creates=False)
             goal = answer.headers.get("Location")
             if answer.status not in (301, 302, 303, 307, 308) or not goal or hop == HOPS:
                 break

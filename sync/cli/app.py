@@ -29,6 +29,7 @@ PARTS = {
     "outlets": ("outlet",),
     "channels": ("channel",),
     "items": ("item",),
+    "feeds": ("feed",),
     "preview": ("preview",),
     "publish": ("publish",),
     "amend": ("correct", "withdraw"),

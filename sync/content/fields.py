@@ -52,6 +52,7 @@ KEYS: dict[str, tuple[str, Shape]] = {
     "expires_on": ("失效日期", Shape.DATE),
     "validity": ("有效性", Shape.LINE),
     "interprets": ("解读", Shape.LINE),
+    "link": ("原文链接", Shape.LINE),  # of what was published elsewhere first
     "cover": ("封面", Shape.FILE),
     "images": ("图片", Shape.FILES),
     "attachments": ("附件", Shape.FILES),

@@ -16,7 +16,7 @@ from sync.engine.report import next_of_delivery, next_of_release
 from sync.flow import D, R
 from sync.model import BadInput
 from sync.settings import Settings
-from sync.store import copies, deliveries, outlets, pings, recovery, releases
+from sync.store import copies, deliveries, feeds, outlets, pings, recovery, releases
 from sync.store.tables import Record
 
 OVERDUE = 60 * SECOND  # µs
@@ -212,6 +212,13 @@ def _pings(ctx: Context) -> list[Finding]:
     return found
 
 
+def _feeds(ctx: Context) -> list[Finding]:
+    """Feeds that cannot be read."""
+    with ctx.store.read() as connection:
+        rows = [row for row in feeds.every(connection) if row.why]
+    return [Finding(f"feed {row.name}", "note", row.why, row.mend) for row in rows]
+
+
 # In the order in which they are told; each says by itself what it finds.
 CHECKS: tuple[tuple[str, Callable[[Context], list[Finding]]], ...] = (
     ("installation", _identity),
@@ -223,4 +230,5 @@ CHECKS: tuple[tuple[str, Callable[[Context], list[Finding]]], ...] = (
     ("deliveries", _open),
     ("copies", _public),
     ("pings", _pings),
+    ("feeds", _feeds),
 )

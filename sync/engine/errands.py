@@ -6,15 +6,17 @@ import threading
 
 from sqlalchemy import Connection
 
-from sync.engine import announce
+from sync.engine import announce, pull
 from sync.engine.context import Context
+from sync.store import feeds
 
 _running = threading.Lock()  # of this process; among several, each errand is claimed in its row
 
 
 def next_due(connection: Connection) -> int | None:
     """When the next of them falls due, or fell due (µs UTC); None: none is planned."""
-    return min((at for at in (announce.next_due(connection),) if at is not None), default=None)
+    due = (announce.next_due(connection), feeds.next_due(connection))
+    return min((at for at in due if at is not None), default=None)
 
 
 def run(ctx: Context) -> None:
@@ -23,5 +25,6 @@ def run(ctx: Context) -> None:
         return
     try:
         announce.give_due(ctx)
+        pull.due(ctx)
     finally:
         _running.release()

@@ -27,6 +27,7 @@ TOLD = {
     "approval": ("id", "'approved'"),
     "copy": ("id", "t.state"),
     "recovery": ("id", "t.state"),
+    "feed": ("name", "t.state"),
 }
 FOUNDED = {
     "unit": "NOT (t.entry_id IS NULL AND t.review = 'none') AND "
