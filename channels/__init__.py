@@ -9,7 +9,11 @@ KINDS: dict[str, str] = {
     "wechat": "channels.wechat:WechatChannel",
     "webhook": "channels.webhook:WebhookChannel",
     "gazette": "channels.gazette:GazetteChannel",
+    "email": "channels.email:EmailChannel",
     "manual": "channels.manual:ManualChannel",
     "ghost": "channels.ghost:GhostChannel",
     "weibo": "channels.weibo:WeiboChannel",
+    "dingtalk": "channels.dingtalk:DingtalkChannel",
+    "feishu": "channels.feishu:FeishuChannel",
+    "wecom": "channels.wecom:WecomChannel",
 }

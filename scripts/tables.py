@@ -60,9 +60,13 @@ KINDS_ZH = {
     "wechat": "微信公众号",
     "webhook": "任何 Standard Webhooks 接收方",
     "gazette": "公报（HTML 和 PDF）",
+    "email": "邮件列表",
     "manual": "由人发布的平台",
     "ghost": "Ghost 站点",
     "weibo": "新浪微博账号",
+    "dingtalk": "钉钉群机器人",
+    "feishu": "飞书群机器人",
+    "wecom": "企业微信群机器人",
 }
 CAN_ZH = {
     "flip": "已就位，到点切换",

@@ -25,10 +25,14 @@ KINDS = (
     "gazette",
     "webhook",
     "manual",
+    "email",
     "wordpress",
     "telegram",
     "ghost",
     "weibo",
+    "dingtalk",
+    "feishu",
+    "wecom",
 )
 
 

@@ -27,6 +27,7 @@ MODULES = tuple(
         "ghost",
         "bluesky",
         "manual",
+        "email",
         "mastodon",
         "pages",
         "telegram",
@@ -34,6 +35,9 @@ MODULES = tuple(
         "wordpress",
         "wechat",
         "weibo",
+        "dingtalk",
+        "feishu",
+        "wecom",
     )
 )
 PR_SET_PDEATHSIG = 1
