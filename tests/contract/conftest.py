@@ -25,7 +25,6 @@ KINDS = (
     "gazette",
     "webhook",
     "manual",
-    "email",
     "wordpress",
     "telegram",
     "ghost",

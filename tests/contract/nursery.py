@@ -27,7 +27,6 @@ MODULES = tuple(
         "ghost",
         "bluesky",
         "manual",
-        "email",
         "mastodon",
         "pages",
         "telegram",
