@@ -7,6 +7,7 @@ Ends what it started when it is told to end, or killed.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -21,7 +22,7 @@ from sync.store import outlets
 from sync.supervise import Program, Supervisor
 from tests.acceptance.mode import TONGFA
 
-WORKERS = {"prepare": 2, "release": 2}
+WORKERS = {"prepare": 2, "release": 2}  # unless RELEASE_WORKERS says how many of the release lane
 
 
 def main() -> None:
@@ -40,7 +41,7 @@ def main() -> None:
 
 def _workers(settings: Settings) -> Iterator[Program]:
     locks = ownership(settings, "host")
-    for lane, many in WORKERS.items():
+    for lane, many in {**WORKERS, "release": int(os.environ.get("RELEASE_WORKERS", WORKERS["release"]))}.items():
         for number in range(1, many + 1):
             yield Program(
                 name=f"{lane} worker {number}",

@@ -33,6 +33,8 @@ from tests.services.redis import Redis
 OUTLETS = {"wechat": "wechat", "mastodon": "mastodon"}
 WINDOW = 2 * SECOND  # µs after its instant in which a shot may leave
 BEFORE, AFTER = 6 * SECOND, 1 * SECOND  # µs around the instant, in which the broker is in trouble
+ARMED = 3 * SECOND  # µs before the instant at which a release is armed: the trouble begins before, and lasts beyond
+ENV = {**QUICK, "TONGFA_ARM_BEFORE_S": str(ARMED // SECOND)}
 SELDOM = {**QUICK, "TONGFA_SWEEP_MS": "30000"}
 RUNG = 10 * SECOND  # µs from the plan until the last reader saw it: no sweeper looked by itself meanwhile
 HEARD = 45.0  # seconds after which every worker listens again: they try after 2, 4, 6 … seconds
@@ -52,7 +54,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 def installed(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, redis: Redis) -> Iterator[Installation]:
     """Two workers of each lane, started while nobody answers at the broker's address."""
     folder = tmp_path_factory.mktemp("broker")
-    with running(folder, mode=Production(postgres, redis.fresh), outlets=OUTLETS) as started:
+    with running(folder, mode=Production(postgres, redis.fresh), outlets=OUTLETS, env=ENV) as started:
         yield started
 
 
@@ -91,6 +93,9 @@ def test_in_trouble_around_the_instant(
     before = Planned(installed, tmp_path, f"门铃 {name} 之前预置的通告", at)
     passed(at - BEFORE)
     trouble(redis)
+    workers = [one["worker"] or "" for one in installed.report(before.release)["deliveries"]]
+    assert not any(one.startswith("release-") for one in workers), "armed already"
+    assert now() < at - ARMED, "in trouble too late to prove anything"
     meanwhile = Planned(installed, tmp_path, f"门铃 {name} 期间即时发布的通告", "now")
     passed(at + AFTER)
     before.assert_on_time()

@@ -116,6 +116,101 @@ def test_one_release_process_is_enough(many: Installation, tmp_path: Path) -> No
     assert not pids & {int(one["worker"].split(":")[1]) for one in told["deliveries"]}
 
 
+CREW, SHARD = 4, 5
+# With the site's page to lead to, an account's post is found again after doubt.
+ACCOUNTS = {f"{kind}-{number}": kind for kind, many in (("mastodon", 6), ("wechat", 5)) for number in range(many)}
+TWELVE = {"site": "website", **ACCOUNTS}
+# Shards of five; and committed three seconds before the instant, so that somebody can be killed in between.
+SHARED = {
+    **QUICK,
+    "RELEASE_WORKERS": str(CREW),
+    "TONGFA_RELEASE_SHARD": str(SHARD),
+    "TONGFA_COMMIT_BEFORE_S": "3",
+}
+
+
+@pytest.fixture(scope="module")
+def crew(tmp_path_factory: pytest.TempPathFactory, production: Production) -> Iterator[Installation]:
+    """Four release processes, which share a release to twelve outlets."""
+    with running(tmp_path_factory.mktemp("crew"), mode=production, outlets=TWELVE, env=SHARED) as installed:
+        yield installed
+
+
+@pytest.fixture
+def shared_out(crew: Installation, tmp_path: Path) -> tuple[str, str, int]:
+    """Title, release and instant of an item whose shards several processes have armed, and nobody has committed."""
+    eventually(lambda: len(crew.workers("release")) == CREW)
+    title = f"由多个进程分片同发的通告 {tmp_path.name}"
+    at = micros(crew.soon(3)) + 14 * SECOND
+    release = publish(crew, tmp_path, title, iso(at), TWELVE)
+    told = crew.until(release, armed)
+    assert R.READY == told["state"] and now() < at - 4 * SECOND, "armed too late to prove anything"
+    return title, release, at
+
+
+def senders(told: Any) -> dict[int, list[int]]:
+    """Process → when its shots left, after the instant (µs)."""
+    found: dict[int, list[int]] = {}
+    for one in told["deliveries"]:
+        pid = int(one["worker"].split(":")[1])
+        found.setdefault(pid, []).append(micros(one["sent_at"]) - micros(told["release_at"]))
+    return found
+
+
+def end(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not alive(pid))
+
+
+def holder(installed: Installation, release: str) -> int:
+    """One of the processes that have armed a shard of the release."""
+    return int(installed.report(release)["deliveries"][0]["worker"].split(":")[1])
+
+
+def test_several_processes_send_one_release_at_one_instant(
+    crew: Installation, shared_out: tuple[str, str, int]
+) -> None:
+    """Each its shards, none more than its share, every shot in the same half second, and every outlet once."""
+    title, release, _ = shared_out
+    told = assert_once(crew, release, title, TWELVE)
+    sent = senders(told)
+    print(f"shots by process, ms after the instant: {[[one // MILLISECOND for one in each] for each in sent.values()]}")
+    assert len(sent) >= 2, sent
+    assert max(len(each) for each in sent.values()) <= SHARD
+    assert all(0 <= one <= ON_TIME for each in sent.values() for one in each), sent
+    assert {1} == {one["attempts"] for one in told["deliveries"]}
+
+
+def test_one_of_them_killed_before_the_commit_is_stood_in_for(
+    crew: Installation, shared_out: tuple[str, str, int]
+) -> None:
+    """Its shards fall to the others, who send all of it on time; nobody sends anything twice."""
+    title, release, at = shared_out
+    end(dead := holder(crew, release))
+    assert R.READY == crew.report(release)["state"] and now() < at - 3 * SECOND, "killed too late to prove anything"
+    sent = senders(assert_once(crew, release, title, TWELVE))
+    assert dead not in sent and len(sent) >= 2
+    assert all(0 <= one <= ON_TIME for each in sent.values() for one in each), sent
+
+
+def test_one_of_them_killed_after_the_commit_costs_only_its_own_shots(
+    crew: Installation, shared_out: tuple[str, str, int]
+) -> None:
+    """The others' leave with the instant. Its own are looked up, found nowhere, and sent late by others, once."""
+    title, release, at = shared_out
+    dead = holder(crew, release)
+    lost = {one["outlet"] for one in crew.report(release)["deliveries"] if one["worker"].endswith(f":{dead}")}
+    crew.until(release, lambda report: report["state"] == R.COMMITTED)
+    end(dead)
+    assert now() < at, "killed too late to prove anything"
+    told = assert_once(crew, release, title, TWELVE)
+    after = {one["outlet"]: micros(one["sent_at"]) - at for one in told["deliveries"]}
+    assert 0 < len(lost) <= SHARD
+    assert all((0 <= one <= ON_TIME) == (outlet not in lost) for outlet, one in after.items()), (lost, after)
+    assert told["late"] and lost == {one["outlet"] for one in told["deliveries"] if one["late"]}
+    assert dead not in senders(told)
+
+
 @contextmanager
 def worker(lane: str, env: dict[str, str], log: Path, enter: tuple[str, ...] = ()) -> Iterator[None]:
     """One `tongfa worker`, told to end at the end of the block."""
