@@ -268,7 +268,7 @@ class Installation:
         for server in self.servers():
             for line in self.record(server):
                 shown = {"post_created": "text", "published": "title"}.get(line["effect"])
-                if line["applied"] and shown and str(line["detail"][shown]).split("\n")[0] == title:
+                if line["applied"] and shown and str(line["detail"].get(shown, "")).split("\n")[0] == title:
                     found.setdefault(line["account"], []).append(line["at"])
         for page in self._outlets.glob("pages/*/www/*/*.html"):
             if f'<meta name="ArticleTitle" content="{title}">' in page.read_text():
@@ -278,11 +278,19 @@ class Installation:
 
 @contextmanager
 def running(
-    folder: Path, *, mode: Mode, outlets: Mapping[str, str] = FOUR, env: Mapping[str, str] = QUICK
+    folder: Path,
+    *,
+    mode: Mode,
+    outlets: Mapping[str, str] = FOUR,
+    env: Mapping[str, str] = QUICK,
+    add: Callable[[Installation], None] | None = None,
 ) -> Iterator[Installation]:
-    """An installation in `folder` with these sandbox outlets, up for the time of the block."""
+    """An installation in `folder` with these outlets, or those that `add` adds; up for the time of the block."""
     installed = Installation(folder / "home", env, mode=mode)
-    installed.add(outlets)
+    if add is None:
+        installed.add(outlets)
+    else:
+        add(installed)
     installed.up()
     try:
         yield installed
