@@ -1,9 +1,8 @@
-"""WeChat Official Account (微信公众号), published as "freepublish".
+"""WeChat Official Account (微信公众号).
 
 Prepare puts a draft into the account's draft box and reads back what survived WeChat's filter; the
-instant only submits a job, which WeChat works off in its own time and may still refuse (original
-check, platform review). There is no idempotency: how a delivery is found again after doubt is told
-in `channels.wechat_probe`.
+instant hands the draft over, one of two ways: `channels.wechat_freepublish` or `channels.wechat_mass`.
+Which one is part of the rendition, so it is approved with it, and a draft never goes out both ways.
 A published article cannot be edited: a correction is a new one at a new address, and the old one is
 withdrawn after it was seen. For a while both are public.
 Facts: developers.weixin.qq.com, pages "draft", "freepublish", "stable_token", read 2026-11.
@@ -15,25 +14,35 @@ import json
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from channels.wechat_account import Account, same_picture, whole
 from channels.wechat_api import (
     BUDGETS,
-    DEAD_TOKEN,
     GONE,
     JSON,
     Step,
     WechatApi,
-    decoded,
     encoded,
     errcode,
-    failure,
 )
 from channels.wechat_article import ASSET, as_found, as_seen, marked, pictures, read_outside, with_addresses, written
+from channels.wechat_freepublish import Freepublish
+from channels.wechat_mass import Mass, Told
 from channels.wechat_picture import plain_cover
-from channels.wechat_probe import Lookup, in_place
+from channels.wechat_probe import in_place
 from channels.wechat_push import Ear
-from channels.wechat_rules import API, LIMITS, SETTINGS, cut_digest, problems
+from channels.wechat_rules import (
+    API,
+    FREEPUBLISH,
+    LIMITS,
+    MASS,
+    SETTINGS,
+    cut_digest,
+    mode_problems,
+    mode_refused,
+    problems,
+)
 from sync.clock import SECOND
 from sync.compare import sighted
 from sync.contract import (
@@ -49,7 +58,6 @@ from sync.contract import (
     Probe,
     Receipt,
     Rejected,
-    Response,
     Reveal,
     Shot,
     Stale,
@@ -60,6 +68,7 @@ from sync.contract import (
 from sync.model import AssetRole, BadInput, Edition, Key, Outlet, Problem, Rendition, Sighting, sha256
 
 REPLICATES = 3 * SECOND  # a cover uploaded just now may be unknown for some seconds (reported by users)
+FIRST_POLL = 3 * SECOND  # after which a live account is asked about a job; status calls are few (reported by users)
 
 
 class WechatChannel:
@@ -70,6 +79,8 @@ class WechatChannel:
         lands_within=120,
         correct=Correct.REPLACE,
         withdraw=True,
+        # The first two are for sandboxes, whose jobs are fast: `probe` asks a live account after FIRST_POLL at the
+        # earliest. A push brings the answer forward (`hear`).
         polls=(0.3, 1, 3, 6, 12, 24, 48, 96, 192, 300),
         limits=LIMITS,
         settings=SETTINGS,
@@ -89,6 +100,8 @@ class WechatChannel:
         )
         self._account = Account(self._api, tools)
         self._ear = _ear(outlet)
+        self._mode = outlet.settings.get("mode") or FREEPUBLISH
+        self._told = Told(tools.tokens, urlsplit(outlet.settings.get("api_base") or API).hostname or "")
 
     @classmethod
     def twin(cls, outlet: Outlet, sandbox: str, folder: str) -> Outlet:
@@ -114,16 +127,15 @@ class WechatChannel:
 
     def check(self, edition: Edition) -> list[Problem]:
         found = problems(edition, self._tools.pages, self._tools.blob)
-        refused = self._mode_refused()
-        return [Problem("mode", refused), *found] if refused else found
+        return [*mode_problems(self._mode, hears=self._ear is not None), *found]
 
     def address(self, edition: Edition, key: Key) -> str | None:
         """WeChat chooses the address when it publishes."""
         return None
 
     def render(self, edition: Edition, place: Place) -> Rendition:
-        """Raises Unsupported for `mode=mass` and for a picture that is no file of the item."""
-        if refused := self._mode_refused():
+        """Raises Unsupported for an unknown mode and for a picture that is no file of the item."""
+        if refused := mode_refused(self._mode):
             raise Unsupported(refused)
         content = written(edition, self._tools.pages, place.canonical)
         try:
@@ -139,6 +151,7 @@ class WechatChannel:
                 "digest": cut_digest(edition.text("summary")),
                 "content_source_url": marked(place.canonical, place.key) if place.canonical else "",
                 "cover": cover.digest if cover else "",
+                **({"mode": MASS} if self._mode == MASS else {}),
             },
             files=tuple(dict.fromkeys([*shown, cover] if cover else shown)),
             shown=as_seen(edition.title, content, lambda source: source.removeprefix(ASSET)),
@@ -164,20 +177,20 @@ class WechatChannel:
         )
         return {"article.html": page.encode(), f"cover.{cover.ending}": cover.content, **files}
 
-    def _mode_refused(self) -> str:
-        mode = self._outlet.settings.get("mode") or "freepublish"
-        return (
-            "" if mode == "freepublish" else f"暂不提供 mode={mode}，请用 freepublish / mode={mode} is not offered yet"
-        )
+    def _way(self, mode: str) -> Freepublish | Mass:
+        if mode == MASS:
+            hears = self._ear is not None
+            return Mass(self._api, self._account, self._tools.now, self._told, hears=hears)
+        return Freepublish(self._api, self._account, self._tools.now)
 
     # network; nothing becomes public
 
     def login(self) -> None:
-        """Token, draft box, and the right to publish, which unverified accounts lack (48001)."""
-        if refused := self._mode_refused():
+        """Token, draft box, and the right to publish, or to send to followers."""
+        if refused := mode_refused(self._mode):
             raise Unsupported(refused)
         self._api.fetch("draft/count")
-        self._api.call("freepublish/batchget", {"offset": 0, "count": 1, "no_content": 1}, Step.READ)
+        self._way(self._mode).login()
 
     def prepare(self, rendition: Rendition, key: Key, replaces: Receipt | None = None) -> Prepared:
         """Upload, draft, read back. Raises Rejected when WeChat's filter changed what was sent; the
@@ -233,18 +246,19 @@ class WechatChannel:
 
     def arm(self, prepared: Prepared, rendition: Rendition, key: Key) -> Shot:
         """Raises Stale when the draft is gone, was touched in the console (it would be refused with
-        53505 at the instant), or no longer holds what was approved."""
+        53505 or 48021 at the instant), or no longer holds what was approved."""
+        way = self._way(rendition.fields.get("mode", FREEPUBLISH))
         try:
             self._inspect(prepared, rendition)
-            url = self._api.url("freepublish/submit")
+            url = self._api.url(way.path)
         except Ambiguous as error:
             raise TryLater(f"not armed: {error}") from error
         return self._tools.http.shot(
             "POST",
             url,
             headers=JSON,
-            body=encoded({"media_id": prepared.ref}),
-            settle=lambda response: self._settled(response, prepared),
+            body=encoded(way.payload(prepared.ref, key)),
+            settle=lambda response: way.settled(response, prepared),
         )
 
     def _inspect(self, prepared: Prepared, rendition: Rendition) -> None:
@@ -257,31 +271,24 @@ class WechatChannel:
         if self._account.changes(article, rendition, json.loads(prepared.notes.get("pictures", "{}"))):
             raise Stale("草稿内容已变 / the draft no longer holds what was approved")
 
-    def _settled(self, response: Response, prepared: Prepared) -> Accepted:
-        """errcode 0 only means queued. Whatever does not certainly mean "not published" is Ambiguous."""
-        answer = decoded(response)
-        code = errcode(answer)
-        if code in DEAD_TOKEN:
-            raise TryLater(f"wechat freepublish/submit: errcode {code}: the token died after arming; not published")
-        if code == GONE:
-            raise Ambiguous(
-                "wechat freepublish/submit: errcode 40007: the draft is gone: published already, or deleted"
-            )
-        refused = failure(answer, "freepublish/submit", Step.SUBMIT, self._tools.now())
-        if refused is not None:
-            raise refused
-        return Accepted(str(answer.get("publish_id") or ""), prepared.notes)
-
     # read-only
 
     def probe(
         self, rendition: Rendition, key: Key, hint: Prepared | Accepted | None, replaces: Receipt | None = None
     ) -> Prepared | Accepted | Receipt | None:
-        """See `channels.wechat_probe`."""
-        return Lookup(self._account, self._tools.now).find(rendition, hint)
+        """As its way looks. A job that a live account took a moment ago is not asked about yet."""
+        if isinstance(hint, Accepted) and self._outlet.live:
+            soonest = whole(hint.notes.get("sent")) + FIRST_POLL
+            if self._tools.now() < soonest:
+                return hint
+        return self._way(rendition.fields.get("mode", FREEPUBLISH)).find(rendition, key, hint)
 
     def verify(self, receipt: Receipt, rendition: Rendition, before: Rendition | None = None) -> Sighting:
-        """Deleted and blocked articles answer 200 with a notice page: not visible, the notice told."""
+        """Deleted and blocked articles answer 200 with a notice page: not visible, the notice told.
+
+        Raises Unsupported for a mass send of which no push told the address."""
+        if not receipt.url:
+            raise Unsupported("群发文章的地址未知，请在公众平台查看 / the address of what was mass sent is not known")
         began = self._tools.now()
         response = self._tools.http.read(receipt.url)
         ended = self._tools.now()
@@ -289,20 +296,25 @@ class WechatChannel:
         content = page.content if response.status == 200 else None
         if content is None:
             notice = Problem("page", f"HTTP {response.status}: {page.notice}", fatal=False)
-            return Sighting(False, began, ended, (notice,))
+            return Sighting(False, began, ended, (notice,), taken_down=response.status == 200)
         known: dict[str, str] = {}
         seen = as_found(page.title, content, lambda src: self._account.recognised(src, receipt.url, rendition, known))
         return sighted(seen, rendition, before, began, ended)
 
     def hear(self, method: str, query: Mapping[str, str], body: bytes) -> Heard:
-        """WeChat's message push: its question whether the address is ours, and the end of a publishing job."""
+        """WeChat's message push: its question whether the address is ours, and the end of a publishing job.
+
+        Of a mass send the push alone names the article's address, so that is kept."""
         ear = self._ear
         if ear is None:
             raise Unsupported(f"{self._outlet.name}: 未设置 callback_token · no callback_token is set")
         now_s = self._tools.now() // SECOND
         if method == "GET":
             return Heard(ear.greeted(query, now_s))
-        return Heard("success", hint=ear.heard(query, body, now_s).tells_of_a_job)
+        push = ear.heard(query, body, now_s)
+        if push.tells_of_a_mass_send:
+            self._told.keep(push)
+        return Heard("success", hint=push.tells_of_a_job)
 
     # undo
 
@@ -314,16 +326,8 @@ class WechatChannel:
             self._api.call("material/del_material", {"media_id": cover}, Step.WRITE, expect=frozenset({GONE}))
 
     def withdraw(self, receipt: Receipt, key: Key) -> None:
-        """Delete the article; irreversible. Its page then holds a notice, which `verify` calls not visible.
-
-        `index` counts from 1; left out it would mean every article of the publication."""
-        given = {"article_id": receipt.ref, "index": 1}
-        try:
-            self._api.call("freepublish/delete", given, Step.WRITE)
-        except Rejected:
-            # What it answers for an article that is deleted already is not documented; this is what it means.
-            if not self._account.is_deleted(receipt.ref):
-                raise
+        """Delete the article; irreversible. Its page then holds a notice, which `verify` calls not visible."""
+        self._way(receipt.notes.get("mode", FREEPUBLISH)).withdraw(receipt)
 
 
 def _ear(outlet: Outlet) -> Ear | None:

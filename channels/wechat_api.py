@@ -103,6 +103,12 @@ CODES: Mapping[int, tuple[Move, str]] = {
     45004: (Move.EDITOR, "摘要过长 / summary too long"),
     45009: (Move.NEXT_DAY, "今日调用次数已用完 / today's calls are used up"),
     45011: (Move.NEXT_MINUTE, "每分钟调用次数已用完 / this minute's calls are used up"),
+    45028: (
+        Move.OPERATOR,
+        "群发次数已用完：订阅号次日、服务号次月恢复 / no mass sends left today, or this month",
+    ),
+    45066: (Move.SOON, "同一次群发提交过快 / the same mass send was submitted a moment ago"),
+    45067: (Move.EDITOR, "群发编号过长（程序缺陷） / clientmsgid too long: a defect of this program"),
     45110: (Move.EDITOR, "作者名过长：不超过 16 字 / author too long: at most 16 characters"),
     45166: (Move.EDITOR, "正文含不允许的内容（如站外链接） / body holds what is not allowed (such as outside links)"),
     47001: (Move.EDITOR, "请求不是 JSON（程序缺陷） / not JSON: a defect of this program"),

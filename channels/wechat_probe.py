@@ -51,11 +51,7 @@ class Lookup:
             told = self._job(hint)
             if told is not None:
                 return told
-        marker = rendition.fields["content_source_url"]
-        if not marker:
-            raise Unsupported(
-                "没有权威地址，无法在公众号上查找 / without a canonical address nothing can be found again"
-            )
+        marker = _marker(rendition)
         since = whole(hint.notes.get("since")) if hint else 0
         midnight = china_midnight(self._now()) // SECOND
         # Before the search: what is explained now was public before, so the search would find it.
@@ -69,7 +65,7 @@ class Lookup:
         if public:
             return self._receipt(public[0].ref, public[0].url, {"copies": str(len(public))})
         if hint is None:
-            return self._drafted(rendition, marker)
+            return self.drafted(rendition)
         if isinstance(hint, Prepared) and self._account.draft(hint.ref) is not None:
             if unexplained:
                 raise TryLater(f"wechat: {UNDER_REVIEW}; {LOOK}", self._now() + LOOK_AGAIN, of=None)
@@ -95,8 +91,11 @@ class Lookup:
             return self._receipt(job.article, job.url, {"job": hint.job})
         raise Rejected(f"wechat: publish_status {job.status}: {ENDED[job.status]}")
 
-    def _drafted(self, rendition: Rendition, marker: str) -> Prepared | None:
-        """The newest draft that is ours by marker and content; others like it are noted as surplus."""
+    def drafted(self, rendition: Rendition) -> Prepared | None:
+        """The newest draft that is ours by mark and content; others like it are noted as surplus.
+
+        Raises Unsupported without a canonical address."""
+        marker = _marker(rendition)
         fitting: list[tuple[Listed, Article, dict[str, str]]] = []
         for listed in self._account.drafts():
             if listed.source_url != marker:
@@ -114,6 +113,13 @@ class Lookup:
         if not ref or not url:
             raise Misbehaved("wechat: a published article without article_id or url")
         return Receipt(ref, secure(url), self._now(), notes)
+
+
+def _marker(rendition: Rendition) -> str:
+    marker = rendition.fields["content_source_url"]
+    if not marker:
+        raise Unsupported("没有权威地址，无法在公众号上查找 / without a canonical address nothing can be found again")
+    return marker
 
 
 def in_place(ref: str, updated: int, article: Article, known: Mapping[str, str], surplus: str = "") -> Prepared:

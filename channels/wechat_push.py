@@ -23,7 +23,8 @@ from sync.contract import Unauthorised
 
 BLOCK = 32  # bytes that the plain text is padded to; AES itself has blocks of 16
 MOST_AGE = 600  # seconds that a push may be old: it is sent three times within some 15 s
-JOB_ENDED = frozenset({"PUBLISHJOBFINISH", "MASSSENDJOBFINISH"})
+MASS_ENDED = "MASSSENDJOBFINISH"
+JOB_ENDED = frozenset({"PUBLISHJOBFINISH", MASS_ENDED})
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class Push:
     @property
     def tells_of_a_job(self) -> bool:
         return self.fields.get("Event", "") in JOB_ENDED
+
+    @property
+    def tells_of_a_mass_send(self) -> bool:
+        return self.fields.get("Event", "") == MASS_ENDED
 
 
 class Ear:

@@ -24,11 +24,12 @@ SETTINGS = (
     Setting("callback_aes_key", "消息推送的 EncodingAESKey", "EncodingAESKey of the message push", secret=True),
     Setting(
         "mode",
-        "发布方式：freepublish（群发 mass 暂不提供）",
-        "freepublish (mass sending is not offered yet)",
+        "发布方式：freepublish（只发布，不通知粉丝）或 mass（群发给全部粉丝）",
+        "freepublish (followers are not told) or mass (sent to every follower)",
         default="freepublish",
     ),
 )
+FREEPUBLISH, MASS = "freepublish", "mass"
 
 TITLE_LIMIT = 64  # what older accounts take
 TITLE_DOCUMENTED = 32
@@ -50,6 +51,39 @@ LIMITS = {
 def cut_digest(summary: str) -> str:
     """The summary as the card under the title shows it: cut with an ellipsis where it is too long."""
     return summary if len(summary) <= DIGEST_LIMIT else summary[: DIGEST_LIMIT - 1] + "…"
+
+
+def mode_refused(mode: str) -> str:
+    """Why this cannot be the mode; "" where it can."""
+    if mode in (FREEPUBLISH, MASS):
+        return ""
+    return f"发布方式 mode={mode} 不存在，请用 freepublish 或 mass / mode is freepublish or mass, not {mode}"
+
+
+def mode_problems(mode: str, *, hears: bool) -> list[Problem]:
+    """What has to be known of the way it goes out. `hears`: the message push is set up."""
+    if refused := mode_refused(mode):
+        return [Problem("mode", refused)]
+    if mode == FREEPUBLISH:
+        return []
+    found = [
+        Problem(
+            "mode",
+            "群发：撤回只删文章内容，粉丝收到的通知仍在；更正会再群发一次；次数有限 / mass send: a withdrawal removes"
+            " the article, not the notification; a correction is sent to all once more; the number of sends is limited",
+            fatal=False,
+        )
+    ]
+    if not hears:
+        found.append(
+            Problem(
+                "mode",
+                "未设置消息推送（callback_token），群发后无法得知文章地址，不能回读核对 / no message push is set up:"
+                " the article's address stays unknown after a mass send, and nothing can be read back",
+                fatal=False,
+            )
+        )
+    return found
 
 
 def problems(edition: Edition, pages: Pages, blob: Callable[[str], bytes]) -> list[Problem]:

@@ -1,13 +1,14 @@
 """A sandbox of WeChat's Official Account API and its public article pages.
 
 Any app_id `sandbox-X` with the secret `sandbox-secret-X` is account X; it begins empty, and drafts, jobs
-and articles outlive a restart. Not modelled:
-mass sending, newspic articles, voice and video assets, comments.
+and articles outlive a restart; so do mass sends (`wechat_mass`). Not modelled:
+newspic articles, voice and video assets, comments, mass sends to a part of the followers.
 
 Public         GET /s/ID an article's page · GET /mmbiz/ID/0 a picture
 A colleague    POST /console/open {"account", "media_id", "replace": [old, new]?} opens (and edits) a draft
                POST /console/publish {"account", "media_id"} publishes one, which counts as no call
                POST /console/delete, /console/ban {"account", "article_id"}
+               POST /console/confirm, /console/refuse {"account"} the administrator's word on waiting mass sends
 
 Knobs read here (`account` narrows each; the standing ones hold until cleared):
     errcode {"code"}                     the next matching API call is refused, e.g. 53501, 40164, 48001, -1
@@ -26,6 +27,12 @@ Knobs read here (`account` narrows each; the standing ones hold until cleared):
     publish_id_int                       standing: publish_id as a number
     push {"url", "plain", "copies", "never"}     standing: the end of each job is pushed there, in safe mode unless
                                          `plain`; so many `copies` (1); with `never` it is lost on the way
+    admin {"code", "with_id", "seconds"}  standing: a mass send waits for the administrator, for so long at most (1800);
+                                         answered with this `code`, e.g. 89504, if any, and the msg_id only `with_id`
+    mass_quota {"daily"}                 standing: mass sends of a day in China
+    mass_gap {"seconds"}                 standing: how soon after another request of its clientmsgid one is 45066 (60)
+    media_first                          standing: the draft is looked at before the clientmsgid
+    mass_outcome {"status"}              the next mass send fails with it, e.g. "err(30003)"
     alter {"replace": [old, new]} · swap_picture · drop_cell     standing: the public sees something else
 """
 
@@ -40,6 +47,7 @@ from typing import Any
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from channels.sandbox import wechat_mass
 from channels.sandbox import wechat_page as pages
 from channels.sandbox.server import Call, Sandbox, serve
 from channels.sandbox.wechat_books import TOKEN_LIFE, Account, Article, Picture, Refused, swapped
@@ -58,6 +66,7 @@ class Wechat(World):
     def account_of(self, call: Call) -> str:
         """Whose request it is, by token, app_id or address; "" when nobody's."""
         self.resume()
+        wechat_mass.resume(self)
         path = call.request.url.path
         if path.startswith("/s/"):
             found = self.public.get(_id(call))
@@ -216,6 +225,9 @@ class Wechat(World):
                     account.article(given.get("article_id")).status = 5 if act == "delete" else 6
                     self.kept.article(account, str(given.get("article_id")))
                     call.did("removed_in_console", str(given.get("article_id")))
+                case "confirm" | "refuse" as act if account is not None:
+                    wechat_mass.confirmed(account, yes=act == "confirm")
+                    call.did("administrator", act)
                 case _:
                     return Response(status_code=404)
         except Refused as refused:
@@ -253,7 +265,7 @@ def build(sandbox: Sandbox) -> None:
     sandbox.on("POST", "/cgi-bin/stable_token", wechat.stable_token)
     sandbox.on("GET", "/cgi-bin/token", wechat.legacy_token)
     sandbox.on("POST", "/cgi-bin/clear_quota", wechat.clear_quota)
-    for path, work in CALLS.items():
+    for path, work in {**CALLS, **wechat_mass.CALLS}.items():
         handler = wechat.api(path, partial(work, wechat))
         sandbox.on("POST", f"/cgi-bin/{path}", handler)
         sandbox.on("GET", f"/cgi-bin/{path}", handler if path == "draft/count" else wechat.wrong_method)

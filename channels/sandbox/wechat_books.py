@@ -122,6 +122,20 @@ class Job:
 
 
 @dataclass
+class Message:
+    """A mass send."""
+
+    media_id: str
+    key: str  # its clientmsgid
+    at: float
+    asked: float  # when somebody last came with this key
+    article: Article
+    status: str = "SENDING"
+    waits: bool = False  # for the administrator's word
+    refused: bool = False
+
+
+@dataclass
 class Account:
     name: str
     tokens: TokenTable = field(default_factory=TokenTable)
@@ -129,6 +143,7 @@ class Account:
     drafts: dict[str, Draft] = field(default_factory=dict)
     articles: dict[str, Article] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
+    messages: dict[str, Message] = field(default_factory=dict)
     used: dict[tuple[str, str, int], int] = field(default_factory=dict)
     clears: dict[int, int] = field(default_factory=dict)
 

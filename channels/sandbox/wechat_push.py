@@ -1,4 +1,4 @@
-"""WeChat's message push: the end of a publishing job, told to the account's callback, in plain or safe mode.
+"""WeChat's message push, plain or in safe mode: the end of a publishing job or a mass send, told to the callback.
 
 Up to three tries, each given five seconds; any answer but "success" or nothing is a failure. The token of account
 X is `sandbox-token-X`, its EncodingAESKey the base64 of the SHA-256 of X without padding. Every try is in
@@ -35,6 +35,14 @@ class Event:
     article_id: str
     url: str
 
+    @property
+    def ref(self) -> str:
+        return self.article_id
+
+    @property
+    def told(self) -> dict[str, str]:
+        return {"publish_id": self.publish_id}
+
     def xml(self) -> bytes:
         """As documented, with the line break that article_id has there."""
         detail = ""
@@ -54,11 +62,41 @@ class Event:
         ).encode()
 
 
+@dataclass(frozen=True)
+class MassEvent:
+    """`status`: "send success", "send fail" or "err(number)"."""
+
+    account: str
+    ref: str
+    status: str
+    url: str
+
+    @property
+    def told(self) -> dict[str, str]:
+        return {"msg_id": self.ref}
+
+    def xml(self) -> bytes:
+        """As documented; of a success one fan of ten refuses messages."""
+        sent = 9 if self.url else 0
+        item = f"<item><ArticleIdx>1</ArticleIdx><ArticleUrl><![CDATA[{self.url}]]></ArticleUrl></item>"
+        listed = item if self.url else ""
+        return (
+            f"<xml><ToUserName><![CDATA[gh_{self.account}]]></ToUserName><FromUserName><![CDATA[mphelper]]></FromUserName>"
+            f"<CreateTime>{int(time.time())}</CreateTime><MsgType><![CDATA[event]]></MsgType>"
+            f"<Event><![CDATA[MASSSENDJOBFINISH]]></Event><MsgID>{self.ref}</MsgID>"
+            f"<Status><![CDATA[{self.status}]]></Status><TotalCount>10</TotalCount><FilterCount>{sent}</FilterCount>"
+            f"<SentCount>{sent}</SentCount><ErrorCount>0</ErrorCount>"
+            "<CopyrightCheckResult><Count>0</Count><ResultList></ResultList><CheckState>1</CheckState></CopyrightCheckResult>"
+            f"<ArticleUrlResult><Count>{int(bool(self.url))}</Count><ResultList>{listed}</ResultList></ArticleUrlResult>"
+            "</xml>"
+        ).encode()
+
+
 def signature(*parts: str) -> str:
     return hashlib.sha1("".join(sorted(parts)).encode()).hexdigest()  # noqa: S324 - as WeChat defines it
 
 
-def request_of(event: Event, *, plain: bool) -> tuple[dict[str, str], bytes]:
+def request_of(event: Event | MassEvent, *, plain: bool) -> tuple[dict[str, str], bytes]:
     """The query and the body of one push."""
     token, stamp, nonce = f"sandbox-token-{event.account}", str(int(time.time())), secrets.token_hex(5)
     query = {"signature": signature(token, stamp, nonce), "timestamp": stamp, "nonce": nonce}
@@ -79,18 +117,16 @@ def encrypted(xml: bytes, account: str) -> str:
     return base64.b64encode(aes.update(plain + bytes([padding]) * padding) + aes.finalize()).decode()
 
 
-async def push(sandbox: Sandbox, event: Event, knob: Mapping[str, Any]) -> None:
+async def push(sandbox: Sandbox, event: Event | MassEvent, knob: Mapping[str, Any]) -> None:
     """All tries of all copies."""
     for _ in range(int(knob.get("copies", 1))):
         for attempt in range(1, TRIES + 1):
             query, body = request_of(event, plain=bool(knob.get("plain")))
             url = f"{knob['url']}?{urlencode(query)}"
             status = 0 if knob.get("never") else await asyncio.to_thread(_sent, url, body)
-            detail = {"publish_id": event.publish_id, "attempt": attempt, "status": status}
+            detail = {**event.told, "attempt": attempt, "status": status}
             line = {"at": now(), "method": "", "path": "push", "account": event.account, "applied": status == 200}
-            await sandbox.record.add(
-                {**line, "effect": "pushed", "ref": event.article_id, "fault": "", "detail": detail}
-            )
+            await sandbox.record.add({**line, "effect": "pushed", "ref": event.ref, "fault": "", "detail": detail})
             if status == 200 or knob.get("never"):
                 break
 

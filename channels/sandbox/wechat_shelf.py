@@ -1,4 +1,4 @@
-"""What of the sandbox's WeChat outlives a restart, and how: pictures, drafts, jobs, articles.
+"""What of the sandbox's WeChat outlives a restart, and how: pictures, drafts, jobs, articles, mass sends.
 
 Tokens and quotas begin anew, but for the submissions of the day, which the jobs tell. A job that was
 running is worked off anew, as WeChat's own would be.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from channels.sandbox.shelf import Shelf, packed, unpacked
-from channels.sandbox.wechat_books import Account, Article, Draft, Job, Picture, china_day
+from channels.sandbox.wechat_books import Account, Article, Draft, Job, Message, Picture, china_day
 
 SUBMIT = "freepublish/submit"
 
@@ -58,8 +58,16 @@ class Keeper:
         """It became public, or was removed."""
         article = account.articles[article_id]
         self.public[_page(article.url)] = (account, article)
-        kept: dict[str, Any] = {name: value for name, value in vars(article).items() if name != "recorded"}
-        self._shelf.put("article", article_id, {**kept, "gone": sorted(article.gone), "account": account.name})
+        self._shelf.put("article", article_id, {**_kept(article), "account": account.name})
+
+    def message(self, account: Account, ref: str) -> None:
+        """It was submitted, or ended, or its article was removed; its draft may have been consumed."""
+        message = account.messages[ref]
+        if message.article.at:
+            self.public[_page(message.article.url)] = (account, message.article)
+        value = {**vars(message), "article": _kept(message.article), "account": account.name}
+        self._shelf.put("message", ref + account.name, {**value, "ref": ref})
+        self.draft(account, message.media_id)
 
     def _restore(self) -> None:
         for ref, kept in self._shelf.all("picture").items():
@@ -76,6 +84,7 @@ class Keeper:
             article.recorded.set()
             account.articles[ref] = article
             self.public[_page(article.url)] = (account, article)
+        self._restore_messages()
         for kept in self._shelf.all("job").values():
             account, ref = self.account(kept.pop("account")), kept.pop("ref")
             account.jobs[ref] = job = Job(**kept)
@@ -83,6 +92,23 @@ class Keeper:
                 continue  # in the console
             day = ("day", SUBMIT, china_day(job.at))
             account.used[day] = account.used.get(day, 0) + 1
+
+    def _restore_messages(self) -> None:
+        """Those of one draft share its article."""
+        shared: dict[str, Article] = {}
+        for kept in self._shelf.all("message").values():
+            account, ref, given = self.account(kept["account"]), kept["ref"], kept["article"]
+            article = shared.setdefault(given["url"], Article(**{**given, "gone": set(given["gone"])}))
+            if article.at:
+                article.recorded.set()
+                self.public[_page(article.url)] = (account, article)
+            fields = {name: value for name, value in kept.items() if name not in ("account", "ref")}
+            account.messages[ref] = Message(**{**fields, "article": article})
+
+
+def _kept(article: Article) -> dict[str, Any]:
+    kept = {name: value for name, value in vars(article).items() if name != "recorded"}
+    return {**kept, "gone": sorted(article.gone)}
 
 
 def _ref(url: str) -> str:

@@ -13,7 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from channels.sandbox.server import Call, Sandbox, now
 from channels.sandbox.wechat_books import Account, Job, Picture, Refused
-from channels.sandbox.wechat_push import Event, push
+from channels.sandbox.wechat_push import Event, MassEvent, push
 from channels.sandbox.wechat_shelf import Keeper
 
 MEGABYTE = 1024 * 1024
@@ -38,6 +38,12 @@ class World:
             for ref, job in account.jobs.items()
             if job.status == 1
         ]
+        self.unsent = [
+            (account, ref)
+            for account in self.accounts.values()
+            for ref, message in account.messages.items()
+            if message.status == "SENDING"
+        ]
         self.running: set[asyncio.Task[None]] = set()
 
     def setting(self, knob: str, account: Account, name: str, usual: float) -> float:
@@ -51,6 +57,10 @@ class World:
         picture = Picture(content, media_type, name, at, f"{self.sandbox.address}/mmbiz/{ref}/0")
         self.kept.picture(account, picture)
         return picture
+
+    def new_page(self) -> str:
+        """The address of an article to come."""
+        return f"{self.sandbox.address}/s/{secrets.token_urlsafe(16)}"
 
     def let_vanish(self, account: Account) -> None:
         """What has stood for as long as the knob says is deleted from now on."""
@@ -107,14 +117,14 @@ class World:
         )
         # After the record: a restart in between works the job off once more, and tells of it twice, not never.
         self.kept.job(account, ref)
-        self.tell(account, ref, job, article.url if article else "")
+        url = article.url if article else ""
+        self.tell(account, Event(account.name, ref, job.status, job.article_id, url))
         if article:
             article.recorded.set()  # readers wait for it: who sees the article finds it in the record
 
-    def tell(self, account: Account, ref: str, job: Job, url: str) -> None:
-        """Push the end of the job to whom the knob `push` names; nobody waits for it."""
+    def tell(self, account: Account, event: Event | MassEvent) -> None:
+        """Push it to whom the knob `push` names; nobody waits for it."""
         for knob in self.sandbox.knobs.standing("push", account.name):
-            event = Event(account.name, ref, job.status, job.article_id, url)
             task = asyncio.create_task(push(self.sandbox, event, knob.parameters))
             self.running.add(task)
             task.add_done_callback(self.running.discard)

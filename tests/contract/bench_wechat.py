@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 from PIL import Image, ImageDraw
 
@@ -56,12 +57,14 @@ PATHS = {
 class WechatBench(SandboxBench):
     faults = frozenset((name, phase) for name in ("drop_answer", "drop_request", "answer_502") for phase in PATHS)
     edition = EDITION
+    paths: ClassVar[Mapping[str, str]] = PATHS
+    settings: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, sandbox: Server, account: str = "town") -> None:
         self.sandbox, self.account = sandbox, account
         self._http = Http(private_network=True, now=CLOCK.now, limits=Limits(read=5.0, total=5.0))
         self.tools = Tools(self._http, BLOBS.__getitem__, Templates(), CLOCK.now)
-        self.outlet = WechatChannel.twin(Outlet(account, "unit", "wechat", {}), sandbox.address, "")
+        self.outlet = WechatChannel.twin(Outlet(account, "unit", "wechat", self.settings), sandbox.address, "")
 
     def channel(self, **secrets: str) -> WechatChannel:
         return WechatChannel(replace(self.outlet, secrets={**self.outlet.secrets, **secrets}), self.tools)
@@ -91,7 +94,7 @@ class WechatBench(SandboxBench):
         )
 
     def fault(self, name: str, phase: str) -> None:
-        self.sandbox.knob(name, method="POST", path=PATHS[phase])
+        self.sandbox.knob(name, method="POST", path=self.paths[phase])
 
     def close(self) -> None:
         self._http.close()

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -119,6 +120,11 @@ class Wechat(WechatBench):
         cover = self.upload("material/add_material", "a.png", picture("a"), type="image")["media_id"]
         article = {"title": "题", "content": content, "thumb_media_id": cover, **more}
         return self.ask("draft/add", {"articles": [article]})
+
+    def polls(self) -> int:
+        """How often it was asked what became of a job."""
+        asked = [line for line in self.sandbox.record() if line["account"] == self.account]
+        return sum(line["path"] == "/cgi-bin/freepublish/get" for line in asked)
 
     def console(self, act: str, **given: object) -> None:
         self.sandbox.ask("POST", f"/console/{act}", {"account": self.account, **given})
@@ -1044,18 +1050,33 @@ def test_the_twin_keeps_nothing_of_the_configured_host() -> None:
     )
     twin = WechatChannel.twin(live, "http://127.0.0.1:1", "")
     assert twin.settings == {"api_base": "http://127.0.0.1:1", "app_id": "sandbox-county"}
-    assert twin.secrets == {"app_secret": "sandbox-secret-county"}
+    assert twin.secrets["app_secret"] == "sandbox-secret-county"
+    assert twin.secrets["callback_token"] == "sandbox-token-county"
+    assert (len(twin.secrets), len(twin.secrets["callback_aes_key"])) == (3, 43)
     assert twin.private_network and not twin.live
 
 
-def test_mass_sending_is_not_offered_yet(wechat: Wechat) -> None:
+def test_an_unknown_mode_is_refused(wechat: Wechat) -> None:
     """It says so at check, login and render instead of doing something else."""
-    outlet = replace(wechat.outlet, settings={**wechat.outlet.settings, "mode": "mass"})
+    outlet = replace(wechat.outlet, settings={**wechat.outlet.settings, "mode": "masses"})
     channel = WechatChannel(outlet, wechat.tools)
     assert [problem.where for problem in channel.check(EDITION) if problem.fatal] == ["mode"]
     for act in (channel.login, lambda: channel.render(EDITION, Place(wechat.delivery, None))):
-        with pytest.raises(Unsupported, match="mass"):
+        with pytest.raises(Unsupported, match="masses"):
             act()
+
+
+def test_a_live_account_is_asked_about_a_job_after_three_seconds(wechat: Wechat) -> None:
+    """Status calls are few: the earlier polls, which sandboxes are for, cost a live account none."""
+    accepted = wechat.submit(wechat.prepare())
+    assert isinstance(accepted, Accepted) and accepted.job
+    clock = int(accepted.notes["sent"])
+    for live, after, asks in ((True, 2_999_999, 0), (True, 3_000_000, 1), (False, 0, 1)):
+        asked = wechat.polls()
+        tools = replace(wechat.tools, now=partial(int, clock + after))
+        WechatChannel(replace(wechat.outlet, live=live), tools).probe(wechat.rendition, wechat.delivery, accepted)
+        assert asks == wechat.polls() - asked
+    assert [poll for poll in WechatChannel.can.polls if poll >= 3] == [3, 6, 12, 24, 48, 96, 192, 300]
 
 
 def test_an_item_without_pictures_gets_a_cover(wechat: Wechat) -> None:
