@@ -184,10 +184,10 @@ class GhostChannel:
         answer = self._tools.http.read(receipt.url)
         ended = self._tools.now()
         if answer.status in (404, 410):
-            return Sighting(False, began, ended)
+            return Sighting(False, began, ended, taken_down=answer.status == 410)
         if answer.status != 200:
             raise TryLater(f"{receipt.url} answers {answer.status}", not_before(answer.headers, ended))
-        seen = page.read(answer.body)
+        seen = page.read_outside(answer.body)
         if seen.content is None:
             missing = Problem("text", "页面上没有正文 · the page has no article (for members only?)", fatal=False)
             return Sighting(Token("title", seen.title) in rendition.shown, began, ended, (missing,))
@@ -201,7 +201,7 @@ class GhostChannel:
 
         summary = seen.description if rendition.fields["excerpt"] else ""
         cover = image(seen.cover) if rendition.fields["cover"] and seen.cover else ""
-        inside = page.as_written(page.fragment(seen.content, image), rendition.shown, receipt.url)
+        inside = page.as_written(page.fragment_outside(seen.content, image), rendition.shown, receipt.url)
         found = (*article.head(seen.title, summary, cover), *inside)
         return compare.sighted(found, rendition, before, began, ended, problems)
 

@@ -1,4 +1,4 @@
-"""A post's page as an anonymous reader gets it from Ghost, and the tokens that its article holds. Pure.
+"""A post's page as an anonymous reader gets it from Ghost, and the tokens that its article holds.
 
 The article is found by the element that `templates/ghost/article.html` makes, the title by the heading
 before it, whatever the theme. Summary and cover are read from the head, where Ghost writes both for every
@@ -12,12 +12,14 @@ and with `ref=<host of the site>` behind those that lead elsewhere, unless the s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from lxml import etree
 
-from sync.compare import normal, tokens
+from sync import confine
+from sync.compare import normal, outside, packed, placed, tokens
 from sync.model import Token
 
 MARK = "data-tongfa"  # on the article's element: which delivery it is of
@@ -57,6 +59,26 @@ def read(page: bytes) -> Page:
         "" if article is None else article.get(MARK, ""),
         None if article is None else _written(_whole(article)),
     )
+
+
+def read_outside(page: bytes) -> Page:
+    """As `read`, of a page that somebody else serves. Raises Misbehaved when it cannot be read safely."""
+    return Page(**outside("channels.ghost_page:reading", page))
+
+
+def reading(value: Any, parts: list[bytes], ask: confine.Ask) -> confine.Answer:
+    """For a confined process: the parts of a page."""
+    return asdict(read(parts[0])), []
+
+
+def fragment_outside(html: str, image: Callable[[str], str]) -> tuple[Token, ...]:
+    """As `fragment`, of HTML from such a page. Raises Misbehaved."""
+    return placed(outside("channels.ghost_page:reading_fragment", html.encode("utf-8", "replace")), image)
+
+
+def reading_fragment(value: Any, parts: list[bytes], ask: confine.Ask) -> confine.Answer:
+    """For a confined process: its tokens, pictures by their addresses."""
+    return packed(fragment(parts[0].decode("utf-8", "replace"), lambda source: source)), []
 
 
 def marker_in(content: str) -> str:

@@ -242,7 +242,7 @@ class MastodonChannel:
         answer = self._tools.http.read(f"{self._base}/api/v1/statuses/{quote(receipt.ref)}")
         ended = self._tools.now()
         if answer.status in (404, 410):
-            return Sighting(False, began, ended)
+            return Sighting(False, began, ended, taken_down=answer.status == 410)
         if answer.status in (401, 403):
             raise Unauthorised(f"{self._outlet.name}: the instance shows statuses only to those who log in")
         if answer.status != 200:

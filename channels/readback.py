@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import urljoin
 
 from channels import article
@@ -28,7 +29,7 @@ def sighting(
     answer = tools.http.read(receipt.url)
     ended = tools.now()
     if answer.status in (404, 410):
-        return Sighting(False, began, ended)
+        return Sighting(False, began, ended, taken_down=answer.status == 410)
     if answer.status != 200:
         raise TryLater(f"{receipt.url} answers {answer.status}")
     if before is not None and _delivery(article.read_outside(answer.body, str)) == _delivery(_own(before)):
@@ -48,7 +49,18 @@ def sighting(
     for digest, path in paths.items():
         if Token("image", digest) not in rendition.shown and files[f"{base}/{path}"] != digest:
             problems.append(Problem("link", f"文件不一致 / file differs: {path}", fatal=False))
-    return sighted(found.seen, rendition, before, began, ended, problems)
+    seen = sighted(found.seen, rendition, before, began, ended, problems)
+    return replace(seen, exact=answer.body == _page(receipt, rendition, found))
+
+
+def _page(receipt: Receipt, rendition: Rendition, found: article.Article) -> bytes:
+    """The whole page as handed over. Its dates are those of the receipt; until the outlet has answered, its own."""
+    published = receipt.notes.get("pub_date") or found.meta.get("PubDate", "")
+    page = rendition.content.replace(rendition.fields["published_mark"], published)
+    if "corrected_mark" in rendition.fields:
+        corrected = receipt.notes.get("corrected") or "".join(found.corrected[:1])
+        page = page.replace(rendition.fields["corrected_mark"], corrected)
+    return page.encode()
 
 
 def _own(rendition: Rendition) -> article.Article | None:

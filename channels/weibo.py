@@ -187,7 +187,8 @@ class WeiboChannel:
         seen = self._public.post(mid_of(receipt))
         ended = self._tools.now()
         if seen.text is None:
-            return Sighting(False, began, ended, (Problem("page", seen.notice, fatal=False),))
+            notice = (Problem("page", seen.notice, fatal=False),)
+            return Sighting(False, began, ended, notice, taken_down=seen.taken_down)
         found, problems = self._public.tokens(seen.text)
         candidates = {asset.digest: self._tools.blob(asset.digest) for asset in rendition.files}
         for address in seen.pictures:

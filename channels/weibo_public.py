@@ -46,6 +46,7 @@ class Seen:
     text: str | None
     pictures: tuple[str, ...] = ()  # addresses, in full size
     notice: str = ""
+    taken_down: bool = False  # Weibo itself says so
 
 
 class Public:
@@ -71,10 +72,11 @@ class Public:
         told = self._told(answer)
         if told.get("ok") == 1 and isinstance(status := told.get("data"), dict):
             if is_deleted(status):
-                return Seen(None, notice=str(status.get("text") or ""))
+                return Seen(None, notice=str(status.get("text") or ""), taken_down=True)
             return Seen(str(status.get("text") or ""), tuple(self._pictures(status)))
         if str(told.get("errno")) in UNSEEN:
-            return Seen(None, notice=f"errno {told.get('errno')}: {str(told.get('msg') or '')[:100]}")
+            notice = f"errno {told.get('errno')}: {str(told.get('msg') or '')[:100]}"
+            return Seen(None, notice=notice, taken_down=True)
         raise TryLater(f"{self._outlet}: weibo: ok {told.get('ok')}, errno {told.get('errno')} to an anonymous reader")
 
     def tokens(self, text: str) -> tuple[list[Token], list[Problem]]:

@@ -201,15 +201,46 @@ class Align(StrEnum):
     ALIGNED = "aligned"
 
 
+class Level(StrEnum):
+    """How far what a reader found is what was approved."""
+
+    EXACT = "exact"  # byte for byte what was handed over
+    EQUAL = "text-equal"  # text, cells, links and pictures are; markup and encoding are the outlet's
+    ALTERED = "altered"
+    MISSING = "missing"
+    TAKEN_DOWN = "taken-down"  # the outlet itself says that it was removed
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """One answer that an anonymous reader was given."""
+
+    url: str
+    status: int
+    media_type: str
+    body: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """One anonymous read of one outlet.
 
     `visible_at` may be claimed from `ended_at` of a read that showed it; `visible_after` from
-    `began_at` of one that did not.
+    `began_at` of one that did not. `captures` are the answers that it is made of.
     """
 
     visible: bool
     began_at: int
     ended_at: int
     problems: tuple[Problem, ...] = ()
+    exact: bool = False
+    taken_down: bool = False
+    captures: tuple[Capture, ...] = ()
+
+    @property
+    def level(self) -> Level:
+        if not self.visible:
+            return Level.TAKEN_DOWN if self.taken_down else Level.MISSING
+        if self.problems:
+            return Level.ALTERED
+        return Level.EXACT if self.exact else Level.EQUAL

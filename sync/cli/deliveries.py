@@ -128,6 +128,7 @@ def _show(ctx: Context, delivery_id: str, json: bool, files: Sequence[Path] = ()
             "visible": _exact(told["visible_at"]),
             "lateness": told["lateness_ms"],
             "match": told["match"],
+            "level": told["level"],
             "problems": [f"{one['where']}: {one['message']}" for one in told["problems"]],
             "files": str(files[0]) if files else None,
             "next": told["next"],

@@ -1,4 +1,4 @@
-"""What the clocks said at the commit."""
+"""What is kept to show it later: what the clocks said at the commit, and what anonymous readers were given."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from sqlalchemy import Connection
 from sync.clock import MILLISECOND
 from sync.contract import TryLater
 from sync.engine.context import Context
+from sync.model import Sighting, sha256
+from sync.store.readings import Kept
 
+MOST_KEPT = 2 * 1024 * 1024  # bytes of an answer that is kept whole; of a larger one its digest is
+TEXTS = ("text/", "application/json", "application/xml", "application/xhtml")  # pictures are known by their digest
 TRIES = 5
 NARROW = MILLISECOND  # µs; a look that took no longer is good enough
 TIME_ERROR = 5  # adjtimex(2): the kernel's clock is not synchronised
@@ -60,3 +64,15 @@ def clock_evidence(ctx: Context, connection: Connection, *, public: bool) -> dic
             "or accept it with TONGFA_CLOCK_UNSYNCHRONISED=accept"
         )
     return {"kernel": kernel, "offset_us": offset, "offset_error_us": error}
+
+
+def reading(ctx: Context, delivery_id: str, sighting: Sighting) -> Kept:
+    """What an anonymous reader was given, its bodies stored. Nothing refers to them yet, should we die now."""
+    captures = []
+    for one in sighting.captures:
+        keep = len(one.body) <= MOST_KEPT and one.media_type.startswith(TEXTS)
+        digest = ctx.assets.put(one.body) if keep else sha256(one.body)
+        told = {"url": one.url, "status": one.status, "media_type": one.media_type}
+        captures.append({**told, "size": len(one.body), "digest": digest, "kept": keep})
+    problems = [{"where": one.where, "message": one.message, "fatal": one.fatal} for one in sighting.problems]
+    return Kept(delivery_id, sighting.began_at, sighting.ended_at, sighting.level, captures, problems)

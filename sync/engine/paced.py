@@ -12,6 +12,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -33,7 +34,7 @@ from sync.contract import (
 )
 from sync.engine.pace import GRACE, READS, Pace
 from sync.engine.purse import Paid, Purse
-from sync.model import Key, Rendition, Sighting
+from sync.model import Capture, Key, Rendition, Sighting
 from sync.store.budgets import Account
 from sync.store.tables import Record
 from sync.together import TooLate, within
@@ -55,6 +56,7 @@ class PacedEgress:
         self._pace, self._purse, self._clock = pace, purse, clock
         self._account = Account(outlet.name, bool(outlet.live))
         self._taken: defaultdict[str, int] = defaultdict(int)
+        self.captures: list[Capture] = []  # of one `verify`
         self.releasing = False
         self.release_at = 0
 
@@ -78,7 +80,10 @@ class PacedEgress:
         self._wait(_what(READS, url), until=0)
         what = _what("GET", url)
         self._pay([one for one in self._granted if one.reads and _counts(one, what)])
-        return self._http.read(url)
+        answer = self._http.read(url)
+        media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        self.captures.append(Capture(url, answer.status, media_type, answer.body))
+        return answer
 
     def shot(
         self,
@@ -180,8 +185,11 @@ class PacedChannel:
         self._heard(lambda: self._channel.withdraw(receipt, key))
 
     def verify(self, receipt: Receipt, rendition: Rendition, before: Rendition | None = None) -> Sighting:
+        """With what was read, as evidence of what it says."""
+        self._egress.captures = []
         try:
-            return self._channel.verify(receipt, rendition, before)
+            sighting = self._channel.verify(receipt, rendition, before)
+            return replace(sighting, captures=tuple(self._egress.captures))
         except OutletError as error:
             self._pace.heard(self._outlet, error, reading=True)
             raise

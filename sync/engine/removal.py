@@ -20,12 +20,14 @@ from sync.clock import SECOND
 from sync.contract import OutletError, Receipt, Rejected, Reveal, Stale, TryLater, Unsupported
 from sync.engine import announce, notice, outcome
 from sync.engine.context import Context, rendition
+from sync.engine.evidence import reading
 from sync.engine.identity import must_wait
 from sync.engine.withdraw import begin
 from sync.flow import D, E, R
 from sync.model import Key, Problem
-from sync.store import copies, deliveries, outlets, releases
+from sync.store import copies, deliveries, outlets, readings, releases
 from sync.store.deliveries import Superseded
+from sync.store.readings import Kept
 from sync.store.tables import Record
 from sync.together import together
 
@@ -47,6 +49,7 @@ class Cleared:
     not_before: int = 0
     seen_at: int | None = None  # began: the last read that still found one
     ended_at: int = 0
+    read: list[Kept] = field(default_factory=list)  # what readers were given where a copy had been
 
 
 def remove(ctx: Context, ids: Sequence[str]) -> None:
@@ -152,6 +155,7 @@ def clear(ctx: Context, row: Record) -> Cleared:
                 cleared.seen_at = max(cleared.seen_at or 0, sighting.began_at)
             else:
                 cleared.gone.append(one.id)
+                cleared.read.append(reading(ctx, one.id, sighting))
                 del unread[one.id]
                 cleared.ended_at = max(cleared.ended_at, sighting.ended_at)
         if ctx.clock.boottime() >= ends or all(asked[one] is not None for one in unread):
@@ -178,6 +182,8 @@ def store(ctx: Context, row: Record, cleared: Cleared | BaseException) -> None:
         problems = cleared.problems if isinstance(cleared, Cleared) else [Problem("outlet", str(cleared), fatal=False)]
         gone = cleared.gone if isinstance(cleared, Cleared) else []
         detail = {"worker": ctx.actor}
+        if isinstance(cleared, Cleared):
+            readings.add_all(connection, cleared.read, reader=ctx.actor)
         there = copies.of(connection, row.item, row.outlet)
         places = {one.ref for one in there if one.id in gone}
         for one in there:

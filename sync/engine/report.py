@@ -14,7 +14,7 @@ from sync.engine.approval import waits
 from sync.engine.verify import counted
 from sync.flow import MAYBE_PUBLIC, PUBLIC, D, R
 from sync.model import Problem
-from sync.store import deliveries, items, journal, outlets, releases
+from sync.store import deliveries, items, journal, outlets, readings, releases
 from sync.store.tables import Record
 
 DONE, HELD, PARTLY, WAITING = 0, 3, 4, 6
@@ -30,6 +30,7 @@ def release_report(connection: Connection, kind: Callable[[str], type[Channel]],
     rows = deliveries.of_release(connection, release_id)
     there = {one.name: one for one in outlets.every(connection, retired=True)}
     named = items.of_release(connection, release_id)
+    seen = readings.newest(connection, [one.id for one in rows])
     going = [one for one in rows if one.state != D.CANCELLED]  # what a person gave up is waited for by nobody
     how = {one.outlet: kind(there[one.outlet].kind).can.reveal for one in rows}
     reading = [one for one in going if counted(how[one.outlet])]
@@ -56,6 +57,8 @@ def release_report(connection: Connection, kind: Callable[[str], type[Channel]],
         "deliveries": [
             {
                 **delivery_report(row, one, there[one.outlet].kind, how[one.outlet], _awaited(row, one, rows, notices)),
+                "level": seen[one.id].level if one.id in seen else None,
+                "corrects": kind(there[one.outlet].kind).can.correct.value,
                 "attempt_log": attempt_log(connection, one.id),
             }
             for one in rows
@@ -132,7 +135,26 @@ def told_of(connection: Connection, kind: Callable[[str], type[Channel]], row: R
         there = outlets.facts(connection, (one.outlet for one in rows))
         notices = [name for name, one in there.items() if kind(one.kind).can.reveal is Reveal.NOTIFY]
         waits_for = _awaited(joined, row, rows, notices)
-    return {**delivery_report(joined, row, outlet.kind, reveal, waits_for), "release": joined.id}
+    seen = [_reading(one) for one in readings.of(connection, row.id)]
+    return {
+        **delivery_report(joined, row, outlet.kind, reveal, waits_for),
+        "level": seen[-1]["level"] if seen else None,
+        "corrects": kind(outlet.kind).can.correct.value,
+        "release": joined.id,
+        "readings": seen,
+    }
+
+
+def _reading(row: Record) -> dict[str, Any]:
+    """What an anonymous reader was given; bodies lie in the asset store under their digest."""
+    return {
+        "began_at": _iso(row.began_at),
+        "ended_at": _iso(row.ended_at),
+        "level": row.level,
+        "captures": row.captures,
+        "problems": row.problems,
+        "reader": row.reader,
+    }
 
 
 def next_of_release(row: Record) -> str | None:

@@ -16,10 +16,12 @@ from sync.clock import MILLISECOND, SECOND
 from sync.contract import OutletError, Receipt, Reveal, Unsupported
 from sync.engine import announce, outcome
 from sync.engine.context import Context, accepted, prepared, receipt, rendition, replaced
+from sync.engine.evidence import reading
 from sync.flow import D, E
 from sync.model import Edition, Key, Rendition, Sighting
-from sync.store import copies, deliveries, items, outlets
+from sync.store import copies, deliveries, items, outlets, readings
 from sync.store.deliveries import Change
+from sync.store.readings import Kept
 from sync.store.tables import Record
 from sync.together import batches
 
@@ -43,6 +45,7 @@ class Watched:
     found: object = None
     why: str = ""
     unreadable: bool = False  # there is nothing that the public could read
+    kept: Kept | None = None  # what the reader was given, once it says something: seen, or not seen any more
 
 
 def verify(ctx: Context, ids: Sequence[str]) -> None:
@@ -146,6 +149,7 @@ def _watch(ctx: Context, row: Record, place: _Place, latest: _Latest) -> Watched
     ends = ctx.clock.boottime() + CLOSE_WATCH
     unseen_after: int | None = row.visible_after
     why, asked = "", 0
+    gone: Sighting | None = None
     while True:
         now, row, asked = latest.of(row.id, asked)
         where = receipt(row) or foreseen
@@ -168,10 +172,12 @@ def _watch(ctx: Context, row: Record, place: _Place, latest: _Latest) -> Watched
                 why = str(error)
             else:
                 if sighting.visible:
-                    return Watched(sighting, unseen_after)
-                unseen_after = sighting.began_at
+                    return Watched(sighting, unseen_after, kept=reading(ctx, row.id, sighting))
+                unseen_after, gone = sighting.began_at, sighting
+                why = why or "; ".join(one.message for one in sighting.problems)
         if ctx.clock.boottime() >= ends:
-            return Watched(unseen_after=unseen_after, why=why)
+            absent = reading(ctx, row.id, gone) if gone is not None and now.state == D.RELEASED else None
+            return Watched(unseen_after=unseen_after, why=why, kept=absent)
         nap.wait(BETWEEN_READS if where is not None else BETWEEN_LOOKS)
 
 
@@ -190,6 +196,8 @@ def _store(ctx: Context, seen: Mapping[str, Watched]) -> None:
     with ctx.store.write() as connection:
         now = ctx.store.now(connection)
         rows = [row for row in deliveries.some(connection, seen) if row.state in (D.RELEASING, D.RELEASED)]
+        kept = [it for row in rows if row.state == D.RELEASED and (it := seen[row.id].kept) is not None]
+        readings.add_all(connection, kept, reader=ctx.actor)
         read = {row.id: watched for row in rows if (watched := seen[row.id].sighting) and row.state == D.RELEASED}
         copies.read_back(connection, {one: not it.problems for one, it in read.items()}, at=now, actor=ctx.actor)
         left = copies.have_superseded(connection, (row.item for row in rows))

@@ -25,7 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA = "0005_pre"
+SCHEMA = "0006_pre"
 FORM = 1  # of releases and deliveries; more when an older program would do the wrong thing with them
 
 Record: TypeAlias = Row[*tuple[Any, ...]]  # one row, its columns as attributes
@@ -421,6 +421,21 @@ ping = Table(
     Column("why", Text, nullable=False),
     Column("entry_id", BigInteger, ForeignKey("entry.id"), unique=True),  # empty while it waits
     PrimaryKeyConstraint("delivery", "name"),
+)
+
+# What anonymous readers were given, whenever that changed: see `sync.store.readings`.
+reading = Table(
+    "reading",
+    metadata,
+    Column("delivery", Text, ForeignKey("delivery.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("began_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=False),
+    Column("level", Text, nullable=False),  # exact, text-equal, altered, missing, taken-down
+    Column("captures", JSON, nullable=False),  # url, status, media_type, size, digest, kept
+    Column("problems", JSON, nullable=False),
+    Column("reader", Text, nullable=False),
+    PrimaryKeyConstraint("delivery", "number"),
 )
 
 # Feeds that are read, and what became of each of their entries: see `sync.engine.feeds`.
