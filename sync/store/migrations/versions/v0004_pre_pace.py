@@ -101,7 +101,7 @@ def upgrade() -> None:
         op.execute(statement)
 
 
-def _table(name: str, key: tuple[str, ...], *columns: sa.SchemaItem) -> None:
+def _table(name: str, key: tuple[str, ...], *columns: sa.schema.SchemaItem) -> None:
     """Of one outlet, and of its sandbox twin apart from it."""
     op.create_table(
         name,
