@@ -9,6 +9,7 @@ KINDS: dict[str, str] = {
     "wechat": "channels.wechat:WechatChannel",
     "webhook": "channels.webhook:WebhookChannel",
     "gazette": "channels.gazette:GazetteChannel",
+    "email": "channels.email:EmailChannel",
     "manual": "channels.manual:ManualChannel",
     "ghost": "channels.ghost:GhostChannel",
     "weibo": "channels.weibo:WeiboChannel",

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import ClassVar
 from urllib.parse import quote
 
+from channels.handed import HandedOver
 from channels.manual_package import body_html, package, plain_text
 from channels.webhook_page import Page, read
 from sync import compare
@@ -182,21 +183,6 @@ class ManualChannel:
 
     def withdraw(self, receipt: Receipt, key: Key) -> None:
         raise Unsupported(f"{self._name}: 须由人删除 · a person has to remove it")
-
-
-class HandedOver(Shot):
-    """A shot that sends nothing: from its instant on it is a person's turn."""
-
-    def __init__(self) -> None:
-        self._fired = False
-
-    def _fire(self) -> None:
-        self._fired = True
-
-    def settle(self) -> Receipt | Accepted:
-        if not self._fired:
-            raise TryLater("its moment has not come")
-        return Accepted("")
 
 
 def _one_of(outlet: Outlet, name: str, usual: str, other: str) -> str:

@@ -60,6 +60,7 @@ KINDS_ZH = {
     "wechat": "微信公众号",
     "webhook": "任何 Standard Webhooks 接收方",
     "gazette": "公报（HTML 和 PDF）",
+    "email": "邮件列表",
     "manual": "由人发布的平台",
     "ghost": "Ghost 站点",
     "weibo": "新浪微博账号",

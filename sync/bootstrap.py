@@ -17,7 +17,7 @@ from sqlalchemy import select
 from channels import KINDS
 from sync import bell
 from sync.clock import Clock, SystemClock
-from sync.contract import Channel, Tools, TryLater, Unauthorised
+from sync.contract import Channel, MailServer, Submission, Tools, TryLater, Unauthorised
 from sync.engine import identity
 from sync.engine.context import Context
 from sync.engine.pace import Pace
@@ -31,6 +31,7 @@ from sync.ownership import Ownership, ProcessLock
 from sync.render import Templates
 from sync.session_lock import SessionLock
 from sync.settings import Settings
+from sync.smtp import Smtp
 from sync.store import outlets, recovery
 from sync.store.assets import AssetRows, Assets, AssetStore, Missing
 from sync.store.session import Store
@@ -168,6 +169,9 @@ def _channels(
         with making:
             return made_for(private)
 
+    def mail(private: bool) -> Callable[[MailServer], Submission]:
+        return lambda server: Smtp(egress(private), private_network=private).submission(server)
+
     def blob(digest: str) -> bytes:
         try:
             return assets.get(digest)
@@ -191,7 +195,7 @@ def _channels(
             home = sandbox_home(settings, server)
             outlet = made.twin(outlet, sandbox_address(settings, server, row.name), str(home / row.name))
         http = PacedEgress(egress(outlet.private_network), row, made.can.budgets, pace, purse, clock)
-        tools = Tools(http, blob, pages, clock.now, keeper.of(row), http.spend)
+        tools = Tools(http, blob, pages, clock.now, keeper.of(row), http.spend, mail(outlet.private_network))
         return paced(made(outlet, tools), http, row, pace, arming, clock)
 
     return channel

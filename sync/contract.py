@@ -319,6 +319,33 @@ class LocalTokens(Tokens):
             return kept
 
 
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """Where letters are handed over. `security`: starttls, tls or none; `name`: what we call ourselves there."""
+
+    host: str
+    port: int
+    security: str
+    username: str
+    password: str = field(repr=False)
+    name: str
+
+
+class Submission(Protocol):
+    """An open connection to a mail server (`sync.smtp`); what is raised is told there."""
+
+    alive: bool
+
+    def hand_over(self, sender: str, recipient: str, letter: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def no_mail(server: MailServer) -> Submission:
+    """Where no mail server can be spoken to, as in a preview: whoever asks made a mistake of ours."""
+    raise AssertionError(f"no letters are handed over here: {server.host}")
+
+
 def freely(what: str) -> None:
     """Where nothing is counted, everything is granted."""
 
@@ -328,7 +355,7 @@ class Tools:
     """All a channel may reach: the egress, asset bytes by digest, templates, the time (µs UTC), and kept tokens.
 
     `spend` takes one from every budget of the kind whose `of` is this word, before the channel does what no
-    address tells apart. Raises HeldBack."""
+    address tells apart. Raises HeldBack. `mail`: a connection that hands letters over (`sync.smtp`)."""
 
     http: Egress
     blob: Callable[[str], bytes]
@@ -336,6 +363,7 @@ class Tools:
     now: Callable[[], int]
     tokens: Tokens = field(default_factory=LocalTokens)
     spend: Callable[[str], None] = freely
+    mail: Callable[[MailServer], Submission] = no_mail
 
 
 class Channel(Protocol):

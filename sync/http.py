@@ -205,16 +205,22 @@ class Http:
             return connection
         raise TryLater(f"{host}: cannot be reached ({_reason(failure)})") from failure
 
-    def _open(self, goal: address.Target) -> socket.socket:
-        """A connection for a shot, with TLS verified against the name. Raises TryLater, Rejected."""
-        connection = self._dial(goal.host, goal.port, self._limits.connect)
-        if goal.scheme == "http":
-            return connection
+    def dial(self, host: str, port: int) -> socket.socket:
+        """A connection to a judged address, also for another protocol (`sync.smtp`). Raises TryLater, Rejected."""
+        return self._dial(host, port, self._limits.connect)
+
+    def secured(self, connection: socket.socket, host: str) -> ssl.SSLSocket:
+        """The connection under TLS, verified against the name. Raises TryLater; then it is closed."""
         try:
-            return self._tls.wrap_socket(connection, server_hostname=goal.host)
+            return self._tls.wrap_socket(connection, server_hostname=host)
         except OSError as error:
             connection.close()
-            raise TryLater(f"{goal.host}: no secure connection ({_reason(error)})") from error
+            raise TryLater(f"{host}: no secure connection ({_reason(error)})") from error
+
+    def _open(self, goal: address.Target) -> socket.socket:
+        """A connection for a shot. Raises TryLater, Rejected."""
+        connection = self.dial(goal.host, goal.port)
+        return connection if goal.scheme == "http" else self.secured(connection, goal.host)
 
 
 class HttpShot(Shot):

@@ -88,6 +88,8 @@ class Sandbox:
         self.shelf = Shelf(home / "world.jsonl", address)
         self.knobs = Knobs()
         self.account_of: Callable[[Call], str] = lambda call: ""  # whose request this is; never raises
+        # Another protocol, in which the server speaks first, for whoever connects and says nothing.
+        self.greets: Callable[[], asyncio.Protocol] | None = None
         self.routes: list[Route] = []
 
     def on(self, method: str, path: str, handler: Handler) -> None:
@@ -102,6 +104,7 @@ class Sandbox:
 
 
 Build = Callable[[Sandbox], None]
+SILENCE = 0.2  # seconds after which a client waits to be greeted
 
 
 def now() -> int:
@@ -112,12 +115,27 @@ def now() -> int:
 class _Stamping(H11Protocol):
     """Notes when the first byte of a request arrives, and lets a fault reach the connection."""
 
+    greets: Callable[[], asyncio.Protocol] | None = None
+    _silence: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         # The protocol copies this into the scope's state of each request of this connection.
         self.app_state = {**self.app_state, "transport": transport, "arrived": 0}
+        if self.greets is not None:
+            self._silence = self.loop.call_later(SILENCE, self._greet, transport)
+
+    def _greet(self, transport: asyncio.Transport) -> None:
+        """Whoever speaks HTTP would have begun: from now on it is the other protocol's connection."""
+        if self.greets is not None and not transport.is_closing():
+            self.connections.discard(self)
+            other = self.greets()
+            transport.set_protocol(other)
+            other.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
         if self.conn.their_state is h11.IDLE:
             self.app_state["arrived"] = now()
         super().data_received(data)
@@ -321,9 +339,10 @@ class _Server(uvicorn.Server):
 
 def configured(sandbox: Sandbox) -> uvicorn.Config:
     """How a sandbox that was built is served."""
+    greets = sandbox.greets
     return uvicorn.Config(
         _Front(sandbox),
-        http=_Stamping,
+        http=type("Stamping", (_Stamping,), {"greets": None if greets is None else staticmethod(greets)}),
         ws="none",
         loop="asyncio",
         lifespan="off",

@@ -25,6 +25,7 @@ KINDS = (
     "gazette",
     "webhook",
     "manual",
+    "email",
     "wordpress",
     "telegram",
     "ghost",

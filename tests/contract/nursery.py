@@ -27,6 +27,7 @@ MODULES = tuple(
         "ghost",
         "bluesky",
         "manual",
+        "email",
         "mastodon",
         "pages",
         "telegram",

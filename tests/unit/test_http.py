@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import socket
 import ssl
 import time
@@ -508,3 +509,14 @@ def test_http_clients_are_imported_in_one_module_only() -> None:
         if name in CLIENTS or name.partition(".")[0] in CLIENTS
     }
     assert {"sync/http.py"} == found
+
+
+def test_mail_clients_are_imported_in_one_module_only() -> None:
+    """Letters leave through the same guard."""
+    found = [
+        str(file.relative_to(ROOT))
+        for folder in ("sync", "channels", "tasks")
+        for file in (ROOT / folder).rglob("*.py")
+        if re.search(r"^\s*(import|from) smtplib", file.read_text(), re.MULTILINE)
+    ]
+    assert ["sync/smtp.py"] == found
