@@ -27,7 +27,9 @@ from sync.cli.output import (
 )
 from sync.clock import iso
 from sync.content.source import ENDINGS, get_ready, read
+from sync.engine.export import export
 from sync.engine.submit import accept, described
+from sync.model import BadInput
 from sync.store import copies, items
 
 item = group("稿件 items and their editions")
@@ -84,6 +86,23 @@ def list_(limit: Limit = 50, json: Json = False) -> None:
         limit=limit,
         json=json,
     )
+
+
+@item.command("export")
+def export_(
+    item_id: Annotated[str, typer.Argument(metavar="ITEM", help="its id")],
+    out_: Annotated[Path, typer.Option("--out", metavar="FILE", help="ends in .json; its files go beside it")],
+    format_: Annotated[str, typer.Option("--format", metavar="ninjs", help="ninjs: IPTC News in JSON 3.3")] = "ninjs",
+    json: Json = False,
+) -> None:
+    """Write an item's newest text and files as any newsroom reads them. Added again, it is the same item."""
+    if format_ != "ninjs":
+        raise BadInput("--format", f"{format_!r} is not written", "use ninjs")
+    frozen = export(wired(), item_id, out_)
+    if json:
+        document({"item": frozen.item, "revision": frozen.revision, "digest": frozen.digest, "file": str(out_)})
+    else:
+        say(f"✓ {out_}")
 
 
 @item.command("show")

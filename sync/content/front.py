@@ -7,7 +7,9 @@ they were typed: YAML alone would read the index number 0123 as 83 and the time 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import yaml
 
@@ -43,15 +45,21 @@ class Block:
         return self.first_line + int(node.start_mark.line)
 
 
-def entry(key: str, value: str | list[str], line: int = 1) -> Entry:
+Value: TypeAlias = str | Sequence["Value"] | Mapping[str, str]
+
+
+def entry(key: str, value: Value, line: int = 1) -> Entry:
     """An entry that stands in no front matter; in a block with `first_line=0` its line is `line`."""
     return Entry(key, _node(value, line), line)
 
 
-def _node(value: str | list[str], line: int) -> yaml.Node:
+def _node(value: Value, line: int) -> yaml.Node:
     mark = yaml.Mark("", 0, line, 0, None, 0)
     if isinstance(value, str):
         return yaml.ScalarNode("tag:yaml.org,2002:str", value, mark, mark, '"')
+    if isinstance(value, Mapping):
+        pairs = [(_node(key, line), _node(one, line)) for key, one in value.items()]
+        return yaml.MappingNode("tag:yaml.org,2002:map", pairs, mark, mark)
     return yaml.SequenceNode("tag:yaml.org,2002:seq", [_node(part, line) for part in value], mark, mark)
 
 

@@ -3,7 +3,8 @@
 Facts: iptc.org/std/ninjs, schemas 1.4 to 3.3, read 2026-11. 1.x puts names into keys (`body_html`, an object of
 associations), 2.x has lists with roles in lower case (`contenttype`), 3.x the same in camel case. Agencies
 leave out most of it; only headline and body are asked for here. Nothing is fetched: a picture counts when its
-`href` is the path of a file beside the JSON.
+`href` is the path of a file beside the JSON. What `sync.content.ninjs_out` wrote says all of the item in an extension
+of ours, and is taken by that.
 """
 
 from __future__ import annotations
@@ -63,6 +64,9 @@ class _Reader:
         self._may_be_published()
         title = self._headline(MAIN)
         html, key = self._body()
+        if isinstance(ours := self._news.get("tongfa"), dict):
+            entries = [entry("title", title, self._line("headline")), *self._ours(ours)]
+            return Story(Block(tuple(entries), "", first_line=0), html, self._line(key), self._notes)
         if (heading := _HEADING.search(html)) and plain(_TAG.sub("", heading[1])) == plain(escape(title, quote=False)):
             html = html[: heading.start()] + html[heading.end() :]
         return Story(
@@ -84,7 +88,7 @@ class _Reader:
         sources = [self._name(one) for one in _list(self._get("infosources")) + _list(self._get("infosource"))]
         named = [self._name(one) for one in _list(self._get("subjects")) + _list(self._get("subject"))]
         keywords = [one for one in _list(self._get("keywords")) if isinstance(one, str)]
-        embargo = self._one("embargoed")
+        embargo = self._one("embargoed") or self._one("embargoeduntil")  # the latter in 3.x
         made = re.match(r"\d{4}-\d\d-\d\d", self._one("contentcreated") or self._one("versioncreated"))
         values: dict[str, tuple[str, str | list[str]]] = {
             "title": ("headline", title),
@@ -101,6 +105,33 @@ class _Reader:
         for name, (key, value) in values.items():
             if value:
                 yield entry(name, value, self._line(key))
+
+    def _ours(self, told: Mapping[str, Any]) -> Iterator[Entry]:
+        """The front matter as it was, and files; checked as any other. Raises BadInput for what is none of ours."""
+        line, metadata, files = self._line("tongfa"), told.get("metadata"), told.get("files")
+        wrong = BadInput(
+            f"{self._where}:{line}", "its part `tongfa` is damaged", "export it again, or remove that part"
+        )
+        if not isinstance(metadata, dict) or not isinstance(files, list):
+            raise wrong
+        for name, value in metadata.items():
+            if not (isinstance(value, str) or (isinstance(value, list) and all(isinstance(v, str) for v in value))):
+                raise wrong
+            yield entry(name, value, line)
+        listed: dict[str, list[dict[str, str]]] = {"image": [], "cover": [], "attachment": []}
+        for one in files:
+            if not isinstance(one, dict) or not all(isinstance(v, str) for v in one.values()):
+                raise wrong
+            if one.get("role") not in listed:
+                raise wrong
+            listed[one["role"]].append({key: value for key, value in one.items() if key != "role"})
+        if len(listed["cover"]) > 1:
+            raise wrong
+        for key, role in (("images", "image"), ("attachments", "attachment")):
+            if listed[role]:
+                yield entry(key, listed[role], line)
+        for cover in listed["cover"]:
+            yield entry("cover", cover, line)
 
     def _headline(self, roles: frozenset[str]) -> str:
         """The first headline of one of these roles; of none, the first of all stands for the main one."""

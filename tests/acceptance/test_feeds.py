@@ -29,9 +29,9 @@ def published(installed: Installation) -> dict[str, Any]:
     """The item as it was written, once it is in the site's feeds."""
     item = write_item(installed.home.parent / "item", TITLE)
     door = Door(installed)
-    report = door.done("publish", item, "--outlets", "site", "--at", "now", "--wait", "--json")
+    report = door.done("publish", item, "--outlets", "site", "--at", "now", "--wait")
     assert "released" == report["state"]
-    told: dict[str, Any] = door.done("item", "show", report["item"], "--json")
+    told: dict[str, Any] = door.done("item", "show", report["item"])
     return told
 
 
@@ -46,30 +46,35 @@ def test_the_sites_own_feed_gives_what_was_published(
     """Title, every text and table cell, picture and attachment; read by the workers, as soon as it was added."""
     door, name = Door(installed), path.replace(".", "-")
     address = f"{installed.sandbox('pages')}/site/{path}"
-    door.done("feed", "add", name, address, "--private-network", "--json")
-    told = eventually(lambda: found if (found := door.done("feed", "show", name, "--json"))["read_at"] else None)
+    door.done("feed", "add", name, address, "--private-network")
+    told = eventually(lambda: found if (found := door.done("feed", "show", name))["read_at"] else None)
     (one,) = told["entries"]
-    item = door.done("item", "show", one["item"], "--json")
+    item = door.done("item", "show", one["item"])
     assert (TITLE, seen(published)) == (item["title"], seen(item))
     roles = [(part["role"], part["size"]) for part in published["assets"]]
     assert sorted(roles) == sorted((part["role"], part["size"]) for part in item["assets"])
     assert {part["digest"] for part in published["assets"]} == {part["digest"] for part in item["assets"]}
-    again = door.done("feed", "pull", name, "--json")
+    again = door.done("feed", "pull", name)
     assert ([], [], True) == (again["new"], again["changed"], again["ok"])
 
 
 def test_a_json_feed_is_refused_in_words(installed: Installation, published: dict[str, Any]) -> None:
     """With what to give instead; exit 7, and the list and `doctor` say so too."""
     door = Door(installed)
-    door.done("feed", "add", "json", f"{installed.sandbox('pages')}/site/feed.json", "--private-network", "--json")
+    door.done("feed", "add", "json", f"{installed.sandbox('pages')}/site/feed.json", "--private-network")
     told = door.run("feed", "pull", "json", "--json")
     assert (7, False) == (told.code, told.json["ok"])
     assert "JSON feed" in told.json["why"] and "RSS or Atom" in told.json["mend"]
     assert "JSON feed" in door.run("feed", "list").out
     noted = {one["check"]: one["message"] for one in door.run("doctor", "--json").json["findings"]}
     assert "JSON feed" in noted["feed json"]
-    door.done("feed", "remove", "json", "--json")
-    assert "json" not in [one["feed"] for one in door.done("feed", "list", "--json")["feeds"]]
+    door.done("feed", "remove", "json")
+    assert "json" not in [one["feed"] for one in door.done("feed", "list")["feeds"]]
+
+
+def planned(door: Door) -> str | None:
+    """The release that the feed's one entry is in."""
+    return next((one["release"] for one in door.done("feed", "show", "town")["entries"]), None)
 
 
 def test_under_review_an_entry_waits_for_three_people(installed: Installation, tmp_path: Path) -> None:
@@ -79,22 +84,20 @@ def test_under_review_an_entry_waits_for_three_people(installed: Installation, t
         site.put("/feed.xml", rss(entry(1, "<p>自十二月一日起试运行。</p>", title="待审的通告")))
         ask = ("feed", "add", "town", site.url("/feed.xml"), "--private-network", "--rule", "review")
         refused(door, *ask, "--outlets", "site", where="--rule", says="unseen", mend="--review three")
-        door.done("user", "add", "root", "--name", "管理员", "--role", "admin", "--json")
+        door.done("user", "add", "root", "--name", "管理员", "--role", "admin")
         team = {"second": "admin", "li": "editor", "wang": "reviewer", "zhao": "reviewer", "qian": "publisher"}
         for name, role in team.items():
-            door.done("user", "add", name, "--name", name, "--role", role, "--as", "root", "--json")
-        door.done("unit", "set", "local", "--review", "three", "--as", "root", "--json")
+            door.done("user", "add", name, "--name", name, "--role", role, "--as", "root")
+        door.done("unit", "set", "local", "--review", "three", "--as", "root")
         refused(door, *ask, "--outlets", "site", where="--as", says="reviews", mend="--as USER")
-        door.done(*ask, "--outlets", "site", "--as", "li", "--json")
-        release = eventually(
-            lambda: next(iter(door.done("feed", "show", "town", "--json")["entries"]), {}).get("release")
-        )
-        eventually(lambda: release in [one["release"] for one in door.done("review", "list", "--json")["reviews"]])
+        door.done(*ask, "--outlets", "site", "--as", "li")
+        release = eventually(lambda: planned(door))
+        eventually(lambda: release in [one["release"] for one in door.done("review", "list")["reviews"]])
         assert "open" == installed.report(release)["state"]
         assert {} == installed.copies("待审的通告")
         refused(door, "review", "approve", release, "--as", "li", where="--as", says="", mend="")
-        eventually(lambda: door.done("review", "show", release, "--json")["digest"])
+        eventually(lambda: door.done("review", "show", release)["digest"])
         for name in ("wang", "zhao", "qian"):
-            door.done("review", "approve", release, "--as", name, "--json")
+            door.done("review", "approve", release, "--as", name)
         eventually(lambda: installed.report(release)["state"] == "released")
         assert {"site"} == installed.copies("待审的通告").keys()

@@ -28,10 +28,8 @@ class FeedSite:
     def url(self, path: str) -> str:
         return f"{self.address}{path}"
 
-    def put(self, path: str, content: bytes | str, status: int = 200, **headers: str) -> None:
-        """`headers`: with _ for -."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.pages[path] = Page(content.encode() if isinstance(content, str) else content, status, named)
+    def put(self, path: str, content: bytes | str, status: int = 200, /, **headers: str) -> None:
+        self.pages[path] = Page(content.encode() if isinstance(content, str) else content, status, headers)
 
     def conditional(self) -> int:
         """How many questions were about a change only."""
