@@ -6,12 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
-from sync.bootstrap import kinds
+from sync.bootstrap import kind, kinds
 from sync.cli.given import capabilities
 from sync.cli.output import Json, document, group, help_word, say, show_pairs, show_table, tick, word
-from sync.contract import Capabilities
+from sync.contract import Announcer, Budget, Capabilities, Carrier, Expiring, Listener, Setting
 
 channel = group("渠道 kinds of outlets")
+
+# What a channel may be beside, by the word for it.
+BESIDE: tuple[tuple[str, type], ...] = (
+    ("announces", Announcer),
+    ("expires", Expiring),
+    ("listens", Listener),
+    ("carries", Carrier),
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -38,15 +46,31 @@ def list_(json: Json = False) -> None:
 def show(
     name: Annotated[str, typer.Argument(metavar="KIND", help="as `channel list` names it")], json: Json = False
 ) -> None:
-    """Settings, capabilities and limits of one kind."""
+    """All that one kind declares: what it can do, its times, limits, budgets and settings."""
     can = capabilities(name)
     if json:
         document(_described(name, can))
         return
-    undo = word("yes") if can.withdraw else word("no")
-    show_pairs({"kind": name, "reveal": can.reveal, "probe": can.probe, "corrects": can.correct, "withdraws": undo})
+    beside = _beside(name)
+    show_pairs(
+        {
+            "kind": name,
+            "reveal": can.reveal,
+            "corrects": can.correct,
+            "withdraws": _yes(can.withdraw),
+            "probe": can.probe,
+            "lands within": f"{can.lands_within:g} s",
+            "fresh for": word("for ever") if can.fresh_for is None else f"{can.fresh_for:g} s",
+            "polls": "、".join(f"{one:g} s" for one in can.polls) or word("none"),
+            "address known": _yes(can.address),
+            "optional": _yes(can.optional),
+            **{each: _yes(beside[each]) for each, _ in BESIDE},
+        }
+    )
     for limit, value in can.limits.items():
         show_pairs({"limit": f"{limit} {value}"})
+    for budget in can.budgets:
+        show_pairs({"budget": _spoken(budget)})
     say("")
     show_table(
         ("setting", "required", "secret", "default", "meaning"),
@@ -57,7 +81,28 @@ def show(
     )
 
 
-def _help(setting: Any) -> str:
+def _yes(true: bool) -> str:
+    return word("yes" if true else "no")
+
+
+def _beside(name: str) -> dict[str, bool]:
+    made = kind(name)
+    return {each: issubclass(made, protocol) for each, protocol in BESIDE}
+
+
+def _spoken(budget: Budget) -> str:
+    """`上传图片 · uploads: 30 in 1800 s · kept for releases 5 · counts POST .*/media`."""
+    within = word("a day in China") if budget.china_day else f"{budget.seconds} s"
+    parts = [f"{budget.name}: {budget.calls} / {within}"]
+    if budget.reserve:
+        parts.append(f"{word('kept for releases')} {budget.reserve}")
+    parts.append(f"{word('counts')} {budget.of or word('every call')}")
+    if budget.reads:
+        parts.append(word("and anonymous reads"))
+    return " · ".join(parts)
+
+
+def _help(setting: Setting) -> str:
     return help_word(setting.help_zh, setting.help_en)
 
 
@@ -68,9 +113,12 @@ def _described(name: str, can: Capabilities) -> dict[str, Any]:
         "probe": can.probe.value,
         "lands_within_s": can.lands_within,
         "fresh_for_s": can.fresh_for,
+        "polls_s": list(can.polls),
         "address_known": can.address,
         "correct": can.correct.value,
         "withdraw": can.withdraw,
+        "optional": can.optional,
+        **_beside(name),
         "settings": [
             {
                 "name": one.name,
@@ -83,4 +131,16 @@ def _described(name: str, can: Capabilities) -> dict[str, Any]:
             for one in can.settings
         ],
         "limits": dict(can.limits),
+        "budgets": [
+            {
+                "name": one.name,
+                "calls": one.calls,
+                "seconds": one.seconds,
+                "china_day": one.china_day,
+                "reserve": one.reserve,
+                "of": one.of,
+                "reads": one.reads,
+            }
+            for one in can.budgets
+        ],
     }

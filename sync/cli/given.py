@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from sync.bootstrap import kind, kinds, make_once
@@ -70,6 +71,8 @@ def _pairs(can: Capabilities, kind_: str, given: list[str], *, secret: bool) -> 
             raise BadInput(f"{option} {key}", f"it is no {what} of {kind_}", f"write {other} {key}=…")
         if key not in known:
             mend = nearest(key, [name for name, hidden in known.items() if hidden is secret])
+            if (near := get_close_matches(key, known, n=1)) and known[near[0]] is not secret:
+                mend = f"did you mean {other} {near[0]}=…? {mend}"
             raise BadInput(f"{option} {key}", f"{kind_} has no such {what}", mend)
         if not equals:
             raise BadInput(f"{option} {key}", "it has no value", f"write {option} {key}=…")

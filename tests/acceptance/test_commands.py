@@ -57,6 +57,13 @@ KIND = {
     "address_known",
     "settings",
     "limits",
+    "budgets",
+    "polls_s",
+    "optional",
+    "announces",
+    "expires",
+    "listens",
+    "carries",
 }
 
 # What each command's document holds, in the order in which they can be run. {…}: see `Made`.
