@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ from sqlalchemy import inspect
 from sync.store.session import Store
 from tests.acceptance.forks import Result, forks
 from tests.acceptance.installation import Installation
+from tests.acceptance.mode import TONGFA
 
 NOISE = {"log", "workers"}  # folders of a home that living processes write to
 LIVELY = {"process"}  # tables that they write to
@@ -86,3 +91,24 @@ def assert_refusal(told: Result, where: str, says: str, mend: str, *, json: bool
     lines = told.err.splitlines()
     at = next((at for at, line in enumerate(lines) if line.startswith("error ") and where in line and says in line), -1)
     assert at >= 0 and lines[at + 1].startswith("mend ") and mend in lines[at + 1], told.err
+
+
+@contextmanager
+def staying(there: Installation, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A command that goes on after its document, until it is told to end."""
+    said = there.home.parent / "stderr"
+    with said.open("w") as err:
+        command = [str(TONGFA), *arguments]
+        process = subprocess.Popen(command, env=there.environment(), stdout=subprocess.PIPE, stderr=err, text=True)
+    assert process.stdout is not None
+    text = ""
+    try:
+        while not text.endswith("}\n") or text.count("{") != text.count("}"):
+            line = process.stdout.readline()
+            assert line, said.read_text()
+            text += line
+        yield process, json.loads(text)
+    finally:
+        process.terminate()
+        rest, _ = process.communicate(timeout=60)
+    assert "" == rest and "Traceback" not in said.read_text()

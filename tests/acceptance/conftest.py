@@ -11,22 +11,6 @@ from tests.acceptance.mode import EMBEDDED, Mode, Production, migrated
 from tests.services.postgres import Postgres
 from tests.services.redis import running as running_redis
 
-# Whatever uses an installation is tested in both modes, but for what is about the embedded set-up itself.
-EMBEDDED_ONLY = {
-    "test_a_disk_that_is_full_at_the_commit": "it is this machine's disk that the worker writes the database to",
-    "test_ten_thousand_entries": "makes a second installation by naming another home: here that is all there is to it",
-    "test_up_and_worker": "the same",
-    "test_what_runs_already_is_not_started_again": "elsewhere it is not `tongfa up` that runs an installation",
-}
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    here = {one for one in items if isinstance(one, pytest.Function) and one.originalname in EMBEDDED_ONLY}
-    left_out = [one for one in here if isinstance(one, pytest.Function) and "production" in one.callspec.id.split("-")]
-    if left_out:
-        items[:] = [one for one in items if one not in left_out]
-        config.hook.pytest_deselected(items=left_out)
-
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:

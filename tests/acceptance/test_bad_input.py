@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.commands import Door, refused
+from tests.acceptance.commands import Door, refused, staying
 from tests.acceptance.installation import BODY, QUICK, Installation, picture, running, write_item
 from tests.acceptance.mode import Mode
 
@@ -287,11 +287,13 @@ def test_what_a_command_cannot_do_is_refused(house: House, wrong: str) -> None:
     refused(house.door, *text.format(**known).split(), where=where.format(**known), says=says, mend=mend)
 
 
-@pytest.mark.parametrize("command", ["up --port 0", "demo --once"])
-def test_what_runs_already_is_not_started_again(house: House, command: str) -> None:
+def test_what_runs_already_is_not_started_again(tmp_path: Path, mode: Mode) -> None:
     """Two of them would share the sandboxes' folders and ports."""
-    says = "runs this installation already"
-    refused(house.door, *command.split(), where="TONGFA_HOME", says=says, mend="another folder")
+    there = Installation(tmp_path / "home", mode=mode)
+    with staying(there, "up", "--port", "0", "--no-worker", "--json"):
+        for command in ("up --port 0", "demo --once"):
+            says = "runs this installation already"
+            refused(Door(there), *command.split(), where="TONGFA_HOME", says=says, mend="another folder")
 
 
 def test_wrong_credentials_hold_the_release(house: House) -> None:

@@ -11,7 +11,6 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -30,8 +29,8 @@ from sync.flow import D, E, R
 from sync.store import deliveries
 from sync.store.session import Store
 from sync.store.tables import entry
-from tests.acceptance.commands import Door
-from tests.acceptance.installation import QUICK, Installation, eventually, running, write_item
+from tests.acceptance.commands import Door, staying
+from tests.acceptance.installation import QUICK, Installation, assert_done, eventually, running, write_item
 from tests.acceptance.mode import TONGFA, Mode
 
 DRAFT = "/cgi-bin/draft/add"  # where WeChat is given an article, invisible
@@ -457,9 +456,9 @@ def test_the_log_as_lines_and_as_a_spreadsheet(made: Made) -> None:
 
 def test_ten_thousand_entries(made: Made, tmp_path: Path) -> None:
     """Are listed without holding them in memory; a reader who has seen enough is no error."""
-    home = tmp_path / "home"
-    made.door.done("setup", TONGFA_HOME=str(home))
-    store = Store(f"sqlite:///{home / 'tongfa.sqlite3'}")
+    there = Installation(tmp_path / "home", mode=made.installed.mode)
+    assert_done(there.run("setup"))
+    store = Store(there.database)
     with store.write() as connection:
         row = {
             "unit": "local",
@@ -471,21 +470,20 @@ def test_ten_thousand_entries(made: Made, tmp_path: Path) -> None:
         }
         connection.execute(insert(entry), [{**row, "at": number + 1} for number in range(10_000)])
     store.engine.dispose()
-    nothing, _ = measured(home, "log", "list", "--json", "--since", "2199-01-01T00:00Z")
-    everything, out = measured(home, "log", "list", "--json")
+    nothing, _ = measured(there, "log", "list", "--json", "--since", "2199-01-01T00:00Z")
+    everything, out = measured(there, "log", "list", "--json")
     assert 10_002 == len(json.loads(out)["entries"])  # founded and adopted by its host besides
     assert everything - nothing < 8 * 1024, f"{everything - nothing} KiB more"
     piped = f"{TONGFA} log list | head -1; test ${{PIPESTATUS[0]}} -ne 2"
-    environment = {**os.environ, "TONGFA_HOME": str(home), "TONGFA_LANG": "en"}
+    environment = there.environment()
     first = subprocess.run(["bash", "-c", piped], env=environment, capture_output=True, text=True, check=True)
     assert (1, "") == (first.stdout.count("\n"), first.stderr)
 
 
-def measured(home: Path, *arguments: str) -> tuple[int, str]:
+def measured(there: Installation, *arguments: str) -> tuple[int, str]:
     """The most memory that a command ever had (KiB), and what it printed."""
-    environment = {**os.environ, "TONGFA_HOME": str(home), "TONGFA_LANG": "en"}
-    with (home / "out").open("w+") as out:
-        process = subprocess.Popen([TONGFA, *arguments], env=environment, stdout=out)
+    with (there.home / "out").open("w+") as out:
+        process = subprocess.Popen([TONGFA, *arguments], env=there.environment(), stdout=out)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         assert 0 == process.returncode
@@ -496,33 +494,13 @@ def measured(home: Path, *arguments: str) -> tuple[int, str]:
 # what stays
 
 
-@contextmanager
-def staying(home: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """A command that goes on after its document, until it is told to end."""
-    environment = {**os.environ, **QUICK, "TONGFA_HOME": str(home), "TONGFA_LANG": "en"}
-    with (home.parent / "stderr").open("w") as err:
-        process = subprocess.Popen([TONGFA, *arguments], env=environment, stdout=subprocess.PIPE, stderr=err, text=True)
-    assert process.stdout is not None
-    text = ""
-    try:
-        while not text.endswith("}\n") or text.count("{") != text.count("}"):
-            line = process.stdout.readline()
-            assert line, (home.parent / "stderr").read_text()
-            text += line
-        yield process, json.loads(text)
-    finally:
-        process.terminate()
-        rest, _ = process.communicate(timeout=60)
-    assert "" == rest and "Traceback" not in (home.parent / "stderr").read_text()
-
-
 def test_up_and_worker(made: Made, tmp_path: Path) -> None:
     """One document each, once they run; told to end, they end with 0."""
-    home = tmp_path / "home"
-    with staying(home, "up", "--port", "0", "--no-worker", "--json") as (up, told):
-        assert (str(home), up.pid, False) == tuple(told[key] for key in ("home", "pid", "workers"))
+    there = Installation(tmp_path / "home", QUICK, mode=made.installed.mode)
+    with staying(there, "up", "--port", "0", "--no-worker", "--json") as (up, told):
+        assert (str(there.home), up.pid, False) == tuple(told[key] for key in ("home", "pid", "workers"))
         assert told["sandboxes"]["pages"].startswith("http://127.0.0.1:")
-        with staying(home, "worker", "--lane", "prepare", "--json") as (worker, told):
-            assert (str(home), worker.pid, "prepare") == tuple(told[key] for key in ("home", "pid", "lane"))
-            eventually(lambda: Installation(home).workers("prepare") == [worker.pid])
+        with staying(there, "worker", "--lane", "prepare", "--json") as (worker, told):
+            assert (str(there.home), worker.pid, "prepare") == tuple(told[key] for key in ("home", "pid", "lane"))
+            eventually(lambda: there.workers("prepare") == [worker.pid])
     assert (0, 0) == (up.returncode, worker.returncode)
