@@ -27,7 +27,8 @@ UNCONFIRMED = 1800.0  # seconds after which a send that waits for the administra
 async def sendall(world: World, asked: Asked) -> dict[str, Any]:
     """Queued, nothing more."""
     body, account, knobs = asked.body(), asked.account, world.sandbox.knobs
-    if body.get("msgtype") != "mpnews" or body.get("filter") != {"is_to_all": True}:
+    whom = body.get("filter")
+    if body.get("msgtype") != "mpnews" or not isinstance(whom, dict) or whom.get("is_to_all") is not True:
         raise Refused(40008, "invalid message type")
     named = body.get("mpnews")
     media_id = str(named.get("media_id")) if isinstance(named, dict) else ""
