@@ -26,8 +26,8 @@ SEND = "https://oapi.dingtalk.com/robot/send"
 SHUT_UP_S = 600
 UNSAFE = 310_000
 NO_ROBOT = Meaning(Unauthorised, "机器人不存在或口令有误 · there is no robot of this access_token")
-# What begins something in the middle of a line, and what does at its beginning. A parenthesis only follows a bracket.
-_INLINE = re.compile(r"[\\`*_\[\]<>~&|]")
+# What begins or ends something in a line, and what does so at its beginning. A parenthesis only follows a bracket.
+_INLINE = re.compile(r"[\\`*_\[\]<>~&|]|#(?=\s*$)", re.MULTILINE)
 _AT_FIRST = re.compile(r"^(\s*)([#+=-]|\d{1,9}(?=[.)]\s))", re.MULTILINE)
 
 

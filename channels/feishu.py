@@ -84,12 +84,13 @@ class FeishuChannel(GroupBot):
         signed = signature(self._secret, at) if self._secret else {}
         return f"{self._url}/{self._hook}", dumped({**signed, **message})
 
-    def _code(self, answer: Response) -> int:
+    def _code(self, answer: Response, *, creates: bool) -> int:
         """Its first answers named the code `StatusCode`; today's success has both."""
-        found = answer.json()
-        if isinstance(found, dict) and self.code not in found and found.get("StatusCode") == 0:
-            return 0
-        return super()._code(answer)
+        if answer.status == 200:
+            found = answer.json()
+            if isinstance(found, dict) and self.code not in found and found.get("StatusCode") == 0:
+                return 0
+        return super()._code(answer, creates=creates)
 
     def _for_want_of_words(self, code: int) -> bool:
         return code == KEYWORD and bool(self._keyword)

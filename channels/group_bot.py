@@ -22,6 +22,7 @@ from channels import brief
 from channels.names import marker_of
 from channels.notice import Notice, corrects
 from channels.webhook_shot import SignedShot
+from sync.answer import Answer, Asked, judge
 from sync.clock import SECOND
 from sync.contract import (
     Ambiguous,
@@ -47,6 +48,9 @@ MARK = 8  # characters of the delivery's mark
 CORRECTION = "【更正】"
 ADDRESS = "https://canonical.example/" + "x" * 174  # stands for one that is not known yet
 JSON = {"Content-Type": "application/json; charset=utf-8"}
+FORM = 400  # the one status that may come with a code: of a message that is none
+# A gateway's page may repeat the address in any shape, and the secret in it: none of it goes into an error.
+JUDGED_HERE = tuple(range(300, 600))
 BUSY = -1  # "system busy", at DingTalk and WeCom: not said whether before or after
 
 
@@ -68,6 +72,7 @@ class GroupBot(Notice, ABC):
     template: ClassVar[str]
     code: ClassVar[str]  # the field of an answer that holds the code
     meanings: ClassVar[Mapping[int, Meaning]]
+    _url: str  # without any secret
     no_message: ClassVar[Mapping[str, object]]  # of a type that there is not: it can never be said
 
     def __init__(self, outlet: Outlet, tools: Tools) -> None:
@@ -147,8 +152,8 @@ class GroupBot(Notice, ABC):
         In which order a platform looks at these is not documented. What it does not tell here, it tells at the
         instant. Raises Unauthorised, TryLater."""
         url, body = self._request(self.no_message, self._tools.now())
-        answer = self._tools.http.call("POST", url, creates=False, headers=JSON, body=body, expect=(400,))
-        code = self._code(answer)
+        answer = self._tools.http.call("POST", url, creates=False, headers=JSON, body=body, expect=JUDGED_HERE)
+        code = self._code(answer, creates=False)
         if code == BUSY:
             raise TryLater(f"{self._name}: 平台繁忙 · the platform is busy ({code})")
         meaning = self.meanings.get(code)
@@ -173,15 +178,15 @@ class GroupBot(Notice, ABC):
             def settled(answer: Response) -> Receipt:
                 return self._receipt(answer, mark)
 
-            return self._tools.http.shot("POST", url, headers=JSON, body=body, settle=settled, expect=(400,))
+            return self._tools.http.shot("POST", url, headers=JSON, body=body, settle=settled, expect=JUDGED_HERE)
 
         now = self._tools.now()
         return SignedShot(signed, now, self._tools.now) if self._signs else signed(now)
 
     def _receipt(self, answer: Response, mark: str) -> Receipt:
         """Raises what the code means. A code that is not in the table may have been said: it is left in doubt."""
-        code = self._code(answer)
-        if code == 0 and answer.status != 400:
+        code = self._code(answer, creates=True)
+        if code == 0 and answer.status != FORM:
             return Receipt(mark, "", self._tools.now())
         meaning = self.meanings.get(code)
         if meaning is None:
@@ -190,8 +195,11 @@ class GroupBot(Notice, ABC):
             )
         raise self._error(code, meaning)
 
-    def _code(self, answer: Response) -> int:
-        """Raises Misbehaved for an answer without one."""
+    def _code(self, answer: Response, *, creates: bool) -> int:
+        """Raises the error of a status that only a gateway gives, and Misbehaved for an answer without a code."""
+        if answer.status != FORM and not 200 <= answer.status < 300:
+            asked = Asked("POST", self._url, b"", creates)
+            judge(Answer(answer.status, answer.headers, b""), asked, (), self._tools.now())
         found = answer.json()
         code = found.get(self.code) if isinstance(found, dict) else None
         if not isinstance(code, int) or isinstance(code, bool):
