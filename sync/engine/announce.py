@@ -59,10 +59,6 @@ def _addresses(connection: Connection, row: Record, *, gone: bool) -> list[str]:
     return [one.url for one in sorted(removed, key=lambda one: one.since)[-1:]]
 
 
-def next_due(connection: Connection) -> int | None:
-    return pings.next_due(connection)
-
-
 def give_due(ctx: Context) -> int:
     """Give what is due, one after the other, the network outside any transaction; how many were given."""
     with ctx.store.write() as connection:

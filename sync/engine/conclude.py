@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from sync.engine import outcome
+from sync.engine import announce, outcome
 from sync.engine.context import Context
 from sync.flow import ENDED, TABLE, D, E, R
 from sync.model import Problem
@@ -66,6 +66,7 @@ def _withdrawal(ctx: Context, connection: Connection, one: Record, row: Record, 
         values = {"visible_at": one.looked_at, "released_at": now, "match": True, **over}
         told = {"found": one.found}
         deliveries.move(connection, row, E.WITHDRAWN, at=now, actor=ctx.actor, detail=told, **values)
+        announce.ended(ctx, connection, [row], now)
         return
     due: dict[str, Any] = {"duty": "withdraw", "due_at": now}
     if row.state == D.WITHDRAWING:

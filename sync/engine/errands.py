@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import threading
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from sync.engine import announce, pull
 from sync.engine.context import Context
-from sync.store import feeds
+from sync.store.tables import feed, ping
 
 _running = threading.Lock()  # of this process; among several, each errand is claimed in its row
 
 
+_NEXT = select(
+    select(func.min(ping.c.due_at)).scalar_subquery(), select(func.min(feed.c.due_at)).scalar_subquery()
+)  # one question: every sweeper asks it at every look
+
+
 def next_due(connection: Connection) -> int | None:
     """When the next of them falls due, or fell due (µs UTC); None: none is planned."""
-    due = (announce.next_due(connection), feeds.next_due(connection))
-    return min((at for at in due if at is not None), default=None)
+    return min((at for at in connection.execute(_NEXT).one() if at is not None), default=None)
 
 
 def run(ctx: Context) -> None:

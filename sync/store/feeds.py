@@ -41,11 +41,6 @@ def due(connection: Connection, now: int) -> Sequence[Record]:
     return connection.execute(select(feed).where(feed.c.due_at <= now).order_by(feed.c.due_at)).all()
 
 
-def next_due(connection: Connection) -> int | None:
-    """µs UTC; None: none is read by itself."""
-    return connection.execute(select(func.min(feed.c.due_at))).scalar()
-
-
 def note(connection: Connection, name: str, **values: Any) -> None:
     """Change what is no state."""
     connection.execute(update(feed).where(feed.c.name == name).values(**values))

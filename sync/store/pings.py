@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from sync.store import journal
 from sync.store.tables import Record, delivery, ping
@@ -30,11 +30,6 @@ def due(connection: Connection, now: int, most: int = 50) -> Sequence[Record]:
         .order_by(ping.c.due_at)
         .limit(most)
     ).all()
-
-
-def next_due(connection: Connection) -> int | None:
-    """µs UTC; None: nobody is to be told of anything."""
-    return connection.execute(select(func.min(ping.c.due_at))).scalar()
 
 
 def put_off(connection: Connection, row: Record, due_at: int, *, attempts: int, why: str) -> None:

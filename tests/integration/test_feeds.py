@@ -258,7 +258,7 @@ def test_feeds_are_read_when_they_are_due(ctx: Context, site: FeedSite) -> None:
     assert 7 * 60_000_000 == row.due_at - row.read_at
     feeds.remove(ctx, "town")
     with ctx.store.read() as connection:
-        assert rows.next_due(connection) is None
+        assert errands.next_due(connection) is None
     with pytest.raises(BadInput, match="no such feed"):
         feeds.known(ctx, "town")
 
