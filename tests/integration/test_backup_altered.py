@@ -76,7 +76,8 @@ ALTERED: dict[str, tuple[str, str, str]] = {
         "approved", "UPDATE edition SET title = '通知' WHERE item = 'item-3'; UPDATE entry SET detail = '{}' "
         "WHERE subject = 'item'", "not what it was frozen as"),
     "a delivery of an outlet that there is not": (
-        "approved", "UPDATE delivery SET outlet = 'ghost' WHERE id = 'delivery-3'", "violates foreign key|refers to a outlet"),
+        "approved", "UPDATE delivery SET outlet = 'ghost' WHERE id = 'delivery-3'",
+        "violates foreign key|refers to a outlet"),
     "an adoption that no entry tells of": (
         "approved", "UPDATE entry SET act = 'looked' WHERE act = 'adopted'", "adoption has no log entry"),
 }  # fmt: skip
