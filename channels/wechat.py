@@ -10,27 +10,23 @@ Facts: developers.weixin.qq.com, pages "draft", "freepublish", "stable_token", r
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from channels.wechat_account import Account, same_picture, whole
+from channels.wechat_account import Account, whole
 from channels.wechat_api import (
     BUDGETS,
-    GONE,
     JSON,
-    Step,
     WechatApi,
     encoded,
-    errcode,
 )
 from channels.wechat_article import ASSET, as_found, as_seen, marked, pictures, read_outside, with_addresses, written
+from channels.wechat_draft import Drafts
 from channels.wechat_freepublish import Freepublish
 from channels.wechat_mass import Mass, Told
 from channels.wechat_picture import plain_cover
-from channels.wechat_probe import in_place
 from channels.wechat_push import Ear
 from channels.wechat_rules import (
     API,
@@ -51,23 +47,18 @@ from sync.contract import (
     Capabilities,
     Correct,
     Heard,
-    Misbehaved,
-    OutletError,
     Place,
     Prepared,
     Probe,
     Receipt,
-    Rejected,
     Reveal,
     Shot,
-    Stale,
     Tools,
     TryLater,
     Unsupported,
 )
 from sync.model import AssetRole, BadInput, Edition, Key, Outlet, Problem, Rendition, Sighting, sha256
 
-REPLICATES = 3 * SECOND  # a cover uploaded just now may be unknown for some seconds (reported by users)
 FIRST_POLL = 3 * SECOND  # after which a live account is asked about a job; status calls are few (reported by users)
 
 
@@ -99,6 +90,7 @@ class WechatChannel:
             tools.spend,
         )
         self._account = Account(self._api, tools)
+        self._drafts = Drafts(self._api, self._account, tools.now)
         self._ear = _ear(outlet)
         self._mode = outlet.settings.get("mode") or FREEPUBLISH
         self._told = Told(tools.tokens, urlsplit(outlet.settings.get("api_base") or API).hostname or "")
@@ -193,63 +185,17 @@ class WechatChannel:
         self._way(self._mode).login()
 
     def prepare(self, rendition: Rendition, key: Key, replaces: Receipt | None = None) -> Prepared:
-        """Upload, draft, read back. Raises Rejected when WeChat's filter changed what was sent; the
-        draft is then removed again. A draft whose read-back failed is Ambiguous: `probe` finds it.
-
-        Raises Unsupported for `replaces`: nothing can be changed in place here."""
+        """See `channels.wechat_draft`. Raises Unsupported for `replaces`: nothing can be changed in place here."""
         if replaces is not None:
             raise Unsupported("公众号文章不能就地修改 / a published article cannot be changed in place")
-        digests = dict.fromkeys(token.value for token in rendition.shown if token.kind == "image")
-        try:
-            cover = self._account.cover(rendition, key)
-            addresses = {digest: self._account.body_picture(rendition, digest) for digest in digests}
-        except Ambiguous as error:
-            raise TryLater(f"no draft was made yet: {error}") from error
-        article = {
-            "article_type": "news",
-            "title": rendition.title,
-            "author": rendition.fields["author"],
-            "digest": rendition.fields["digest"],
-            "content": with_addresses(rendition.content, addresses),
-            "content_source_url": rendition.fields["content_source_url"],
-            "thumb_media_id": cover,
-            "need_open_comment": 0,
-        }
-        answer = self._api.call("draft/add", {"articles": [article]}, Step.WRITE, expect=frozenset({GONE}))
-        if errcode(answer) == GONE:
-            # The cover is not known to all of WeChat's servers yet; the next try finds it by its name.
-            known = self._tools.now() + REPLICATES
-            raise TryLater("wechat draft/add: errcode 40007: the cover is not known yet", known, of=None)
-        ref = answer.get("media_id")
-        if not isinstance(ref, str) or not ref:
-            raise Misbehaved("wechat draft/add: no media_id in the answer")
-        # From here on a draft exists: if we die or lose an answer, `probe` finds it by its marker.
-        try:
-            return self._read_back(ref, rendition, {same_picture(url): digest for digest, url in addresses.items()})
-        except TryLater as error:
-            raise Ambiguous(f"the draft was made but could not be read back: {error}") from error
-
-    def _read_back(self, ref: str, rendition: Rendition, known: dict[str, str]) -> Prepared:
-        article = self._account.draft(ref)
-        updated = self._account.touched(ref)
-        if article is None or not updated:
-            raise Ambiguous("wechat: the draft that was just made is not in the draft box")
-        changes = self._account.changes(article, rendition, known)
-        if changes:
-            told = "; ".join(f"{change.where}: {change.message}" for change in changes[:5])
-            try:
-                self._api.call("draft/delete", {"media_id": ref}, Step.WRITE, expect=frozenset({GONE}))
-            except OutletError as error:
-                told += f"; 草稿仍在草稿箱 / the draft is still in the box: {error}"
-            raise Rejected(f"微信改动了正文 / WeChat altered what was sent: {told}")
-        return in_place(ref, updated, article, known)
+        return self._drafts.make(rendition, key)
 
     def arm(self, prepared: Prepared, rendition: Rendition, key: Key) -> Shot:
         """Raises Stale when the draft is gone, was touched in the console (it would be refused with
         53505 or 48021 at the instant), or no longer holds what was approved."""
         way = self._way(rendition.fields.get("mode", FREEPUBLISH))
         try:
-            self._inspect(prepared, rendition)
+            self._drafts.inspect(prepared, rendition)
             url = self._api.url(way.path)
         except Ambiguous as error:
             raise TryLater(f"not armed: {error}") from error
@@ -260,16 +206,6 @@ class WechatChannel:
             body=encoded(way.payload(prepared.ref, key)),
             settle=lambda response: way.settled(response, prepared),
         )
-
-    def _inspect(self, prepared: Prepared, rendition: Rendition) -> None:
-        article = self._account.draft(prepared.ref)
-        if article is None:
-            raise Stale("草稿已不在草稿箱 / the draft is no longer in the draft box")
-        since = whole(prepared.notes.get("since"))
-        if self._account.touched(prepared.ref, since) != since:
-            raise Stale("草稿在后台被改动过 / the draft was touched in the console")
-        if self._account.changes(article, rendition, json.loads(prepared.notes.get("pictures", "{}"))):
-            raise Stale("草稿内容已变 / the draft no longer holds what was approved")
 
     # read-only
 
@@ -320,10 +256,7 @@ class WechatChannel:
 
     def discard(self, prepared: Prepared, key: Key) -> None:
         """Remove the draft, surplus ones of the same delivery that a probe noted, and the cover."""
-        for ref in (prepared.ref, *prepared.notes.get("surplus", "").split()):
-            self._api.call("draft/delete", {"media_id": ref}, Step.WRITE, expect=frozenset({GONE}))
-        if cover := prepared.notes.get("cover", ""):
-            self._api.call("material/del_material", {"media_id": cover}, Step.WRITE, expect=frozenset({GONE}))
+        self._drafts.discard(prepared)
 
     def withdraw(self, receipt: Receipt, key: Key) -> None:
         """Delete the article; irreversible. Its page then holds a notice, which `verify` calls not visible."""

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from channels.picture import Unusable, moves
+from channels.wechat_account import secure
 from channels.wechat_api import CODES, DEAD_TOKEN, Step, encoded, failure, next_china_midnight
 from channels.wechat_article import as_seen, pictures, read_page, with_addresses, written
 from channels.wechat_picture import BODY_LIMIT, COVER_SIZE, for_body, for_cover, plain_cover
@@ -72,6 +73,9 @@ def test_success_without_errcode() -> None:
         (53505, Rejected),
         (48021, Rejected),
         (45166, Rejected),
+        (45028, Unauthorised),
+        (45066, Ambiguous),
+        (45067, Rejected),
         (99999, Ambiguous),
     ],
 )
@@ -145,6 +149,13 @@ def test_links_to_articles_inside_wechat_stay() -> None:
     assert '<a href="https://mp.weixin.qq.com/s/x">旧文</a>' in rewritten(
         '<a href="https://mp.weixin.qq.com/s/x" class="c">旧文</a>'
     )
+
+
+def test_wechats_own_addresses_are_read_over_https() -> None:
+    """It hands out http:// for articles and pictures; any other host's address stays as it is."""
+    assert secure("http://mp.weixin.qq.com/s?__biz=a&sn=1") == "https://mp.weixin.qq.com/s?__biz=a&sn=1"
+    assert secure("http://mmbiz.qpic.cn/a/0?wx_fmt=png") == "https://mmbiz.qpic.cn/a/0?wx_fmt=png"
+    assert secure("http://127.0.0.1:1/s/a") == "http://127.0.0.1:1/s/a"
 
 
 def test_tables_stay_tables() -> None:
