@@ -23,7 +23,7 @@ from sync.engine.context import Context
 from sync.engine.evidence import clock_offset, kernel_clock
 from sync.engine.verify import counted
 from sync.store import copies, journal, outlets
-from sync.store.tables import SCHEMA, delivery, release
+from sync.store.tables import SCHEMA, delivery, feed, ping, release
 
 LANES = ("prepare", "release")
 SKEWS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0)  # seconds
@@ -87,6 +87,10 @@ class Figures:
         )
         for duty, due_at in connection.execute(waiting):
             oldest.add_metric([duty], (now - due_at) / SECOND)
+        for beside in (ping, feed):
+            due_at = connection.execute(select(func.min(beside.c.due_at)).where(beside.c.due_at <= now)).scalar()
+            if due_at is not None:
+                oldest.add_metric([beside.name], (now - due_at) / SECOND)
         return oldest
 
     def _measured(self, connection: Connection) -> Iterator[Metric]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from sync.content import attachment, picture
+from sync.content.folder import MAX_FILES, MAX_TOTAL_BYTES
 from sync.content.source import BadItem, Draft, read
-from sync.contract import OutletError, Rejected
-from sync.http import Http
+from sync.contract import Misbehaved, OutletError, Rejected, Response
 from sync.model import BadInput, canonical_bytes, sha256
 
 BUSY = (408, 425, 429, 500, 502, 503, 504)
+MIB = 1024 * 1024
+Fetch: TypeAlias = Callable[[str], Response]  # an anonymous read, as `Http.read`
 BY_HAND = "publish it by hand, from its page"
 
 
@@ -27,13 +29,20 @@ def content_digest(draft: Draft) -> str:
     return sha256(canonical_bytes([draft.title, draft.body, files]))
 
 
-def drafted(one: Mapping[str, Any], http: Http, now: int) -> Draft:
+def drafted(one: Mapping[str, Any], fetch: Fetch, now: int) -> Draft:
     """The entry, read as any item's file is, with its files fetched. `now` is µs UTC. Raises BadInput, NotYet."""
     with tempfile.TemporaryDirectory(prefix="tongfa-feed-") as name:
         folder = Path(name)
         (folder / "files").mkdir()
+        if len(one["wanted"]) > MAX_FILES:
+            raise BadInput(one["link"], f"it has more than {MAX_FILES} files", BY_HAND)
+        left = MAX_TOTAL_BYTES
         for address, path, kind in one["wanted"]:
-            (folder / path).write_bytes(_file(http, address, kind))
+            content = _file(fetch, address, kind)
+            left -= len(content)
+            if left < 0:
+                raise BadInput(one["link"], f"its files are more than {MAX_TOTAL_BYTES // MIB} MiB in all", BY_HAND)
+            (folder / path).write_bytes(content)
         written = folder / "item.html"
         written.write_text(one["file"], encoding="utf-8")
         try:
@@ -44,11 +53,11 @@ def drafted(one: Mapping[str, Any], http: Http, now: int) -> Draft:
             raise BadInput(one["link"] or one["title"], message, BY_HAND) from None
 
 
-def _file(http: Http, address: str, kind: str) -> bytes:
+def _file(fetch: Fetch, address: str, kind: str) -> bytes:
     most = picture.MAX_BYTES if kind == "picture" else attachment.MAX_BYTES
     try:
-        answer = http.read(address)
-    except Rejected as error:
+        answer = fetch(address)
+    except (Rejected, Misbehaved) as error:  # the latter: larger than any file may be
         raise BadInput(address, f"its {kind} {address} may not be fetched: {error}", BY_HAND) from error
     except OutletError as error:
         raise NotYet(f"its {kind} {address}: {error}") from error
@@ -57,5 +66,5 @@ def _file(http: Http, address: str, kind: str) -> bytes:
     if answer.status != 200:
         raise BadInput(address, f"its {kind} {address} answers {answer.status}", BY_HAND)
     if len(answer.body) > most:
-        raise BadInput(address, f"its {kind} {address} is larger than {most // 1024 // 1024} MiB", BY_HAND)
+        raise BadInput(address, f"its {kind} {address} is larger than {most // MIB} MiB", BY_HAND)
     return answer.body

@@ -10,7 +10,8 @@ from sync.engine import announce, pull
 from sync.engine.context import Context
 from sync.store.tables import feed, ping
 
-_running = threading.Lock()  # of this process; among several, each errand is claimed in its row
+# Each by one thread of this process: a feed that takes its time delays no notice. Among processes the rows decide.
+ERRANDS = tuple((errand, threading.Lock()) for errand in (announce.give_due, pull.due))
 
 
 _NEXT = select(
@@ -24,11 +25,10 @@ def next_due(connection: Connection) -> int | None:
 
 
 def run(ctx: Context) -> None:
-    """Do what is due. Returns at once while this process does so already."""
-    if not _running.acquire(blocking=False):
-        return
-    try:
-        announce.give_due(ctx)
-        pull.due(ctx)
-    finally:
-        _running.release()
+    """Do what is due, but for what another thread of this process does already."""
+    for errand, busy in ERRANDS:
+        if busy.acquire(blocking=False):
+            try:
+                errand(ctx)
+            finally:
+                busy.release()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, select
 
@@ -59,6 +60,24 @@ class Pulled:
     failure: Failure | None = None
 
 
+class _Way:
+    """Out to a feed, and to the files of its entries. On the own network only the feed's own host is asked for those:
+    what a feed says must not lead to any other machine there."""
+
+    def __init__(self, ctx: Context, row: Record) -> None:
+        limits, self._host = Limits(size=attachment.MAX_BYTES), urlsplit(row.url).netloc
+        self.own = Http(private_network=bool(row.private_network), now=ctx.clock.now, limits=limits)
+        self._others = Http(private_network=False, now=ctx.clock.now, limits=limits)
+
+    def read(self, address: str) -> Response:
+        """As `Http.read`."""
+        return (self.own if urlsplit(address).netloc == self._host else self._others).read(address)
+
+    def close(self) -> None:
+        self.own.close()
+        self._others.close()
+
+
 def due(ctx: Context) -> None:
     """Read every feed that is due."""
     with ctx.store.read() as connection:
@@ -76,15 +95,14 @@ def due(ctx: Context) -> None:
 def pull(ctx: Context, row: Record) -> Pulled:
     """Read the feed of this row now, whenever it is due."""
     pulled = Pulled([], [], [])
-    limits = Limits(size=attachment.MAX_BYTES)
-    http = Http(private_network=bool(row.private_network), now=ctx.clock.now, limits=limits)
+    way = _Way(ctx, row)
     kept = {"etag": row.etag, "modified": row.modified, "title": row.title}
     try:
-        answer = _asked(http, row)
+        answer = _asked(way.own, row)
         if answer is not None:
             told = _read(answer, row.url)
             for one in reversed(told["entries"]):
-                _take(ctx, http, row, one, told["title"], pulled)
+                _take(ctx, way, row, one, pulled)
             kept["title"] = told["title"] or row.title
             if not pulled.delayed:  # else the same answer is wanted once more
                 headers = answer.headers
@@ -94,7 +112,7 @@ def pull(ctx: Context, row: Record) -> Pulled:
     except Failure as failure:
         pulled.failure = failure
     finally:
-        http.close()
+        way.close()
     _store(ctx, row, pulled, kept)
     return pulled
 
@@ -134,7 +152,7 @@ def _read(answer: Response, url: str) -> dict[str, Any]:
     return dict(told)
 
 
-def _take(ctx: Context, http: Http, row: Record, one: dict[str, Any], source: str, pulled: Pulled) -> None:
+def _take(ctx: Context, way: _Way, row: Record, one: dict[str, Any], pulled: Pulled) -> None:
     """One entry. What cannot be used is kept as refused, with the reason, until the feed says it otherwise."""
     entry_id, said = sha256(one["id"].encode()), sha256(canonical_bytes([one["file"], one["wanted"]]))
     with ctx.store.read() as connection:
@@ -143,8 +161,14 @@ def _take(ctx: Context, http: Http, row: Record, one: dict[str, Any], source: st
         pulled.unchanged += 1
         return
     facts = {"said": said, "title": one["title"] or one["link"] or one["id"][:80], "link": one["link"]}
+
+    def fetch(address: str) -> Response:
+        with ctx.store.write() as connection:  # whoever has many files to fetch is not taken for dead
+            feeds.claim(connection, row.name, ctx.store.now(connection) + SHIELD)
+        return way.read(address)
+
     try:
-        draft = drafted(one, http, ctx.clock.now())
+        draft = drafted(one, fetch, ctx.clock.now())
         keep(ctx, draft)
     except NotYet as later:
         pulled.delayed += 1

@@ -46,6 +46,11 @@ def note(connection: Connection, name: str, **values: Any) -> None:
     connection.execute(update(feed).where(feed.c.name == name).values(**values))
 
 
+def claim(connection: Connection, name: str, until: int) -> None:
+    """Nobody else reads it before then; nothing when it is not read by itself any more."""
+    connection.execute(update(feed).where(feed.c.name == name, feed.c.due_at.is_not(None)).values(due_at=until))
+
+
 def move(
     connection: Connection,
     row: Record,

@@ -240,6 +240,26 @@ def test_nothing_outside_the_egress_is_reached(ctx: Context, site: FeedSite) -> 
     assert "may not be fetched" in read(ctx)["第 1 条"][1]
 
 
+def test_a_feed_of_the_own_network_leads_to_no_other_machine_there(ctx: Context, site: FeedSite) -> None:
+    """Its own host may hold the pictures; another one of that network is not even asked."""
+    with feed_site() as other:
+        other.put("/secret.png", picture())
+        site.put(FEED, rss(entry(1, f'<p><img alt="x" src="{other.url("/secret.png")}"></p>')))
+        added(ctx, site)
+        assert ["第 1 条"] == pulled(ctx).refused
+        assert "may not be fetched" in read(ctx)["第 1 条"][1]
+        assert [] == other.asked
+
+
+def test_an_entry_with_too_many_files_is_refused(ctx: Context, site: FeedSite) -> None:
+    """Before one of them is fetched."""
+    html = "".join(f'<img alt="x" src="{site.url(f"/{number}.png")}">' for number in range(201))
+    site.put(FEED, rss(entry(1, f"<p>{html}</p>")))
+    added(ctx, site)
+    assert ["第 1 条"] == pulled(ctx).refused
+    assert [FEED] == [path for path, _ in site.asked]
+
+
 def test_a_redirect_is_followed(ctx: Context, site: FeedSite) -> None:
     site.put("/old.xml", b"", 301, Location=site.url(FEED))
     site.put(FEED, rss(entry(1, "<p>一</p>")))
