@@ -28,7 +28,7 @@ from sync.engine.tokens import TokenKeeper
 from sync.http import Http
 from sync.model import BadInput, Outlet
 from sync.ownership import Ownership, ProcessLock
-from sync.render import Templates
+from sync.render import OWN, Templates
 from sync.session_lock import SessionLock
 from sync.settings import Settings
 from sync.smtp import Smtp
@@ -41,7 +41,6 @@ from sync.vault import Vault, create_key
 # Which sandbox server plays an outlet of this kind: what is not named has one of its own name.
 SANDBOXES = {"website": "pages", "gazette": "pages"}
 NEVER_RAN = "http://sandbox.invalid"  # the address of a sandbox that need not run for what is done
-TEMPLATES = "templates"  # in the home: an installation's own, in place of those of the same name
 
 
 def kind(name: str) -> type[Channel]:
@@ -156,7 +155,7 @@ def _channels(
     arming = Arming(max(1, settings.workers_release_threads // 2))
     if not examining:
         vault()  # told at once, not at the first outlet
-    pages = Templates(own=settings.home / TEMPLATES)
+    pages = Templates(own=settings.home / OWN)
 
     making = threading.Lock()  # else as many threads as ask at first would each read the certificates
 
@@ -206,7 +205,7 @@ def previewing(settings: Settings, clock: Clock) -> Callable[[Record, Callable[[
 
     The files come from the second argument, by digest.
     """
-    pages = Templates(own=settings.home / TEMPLATES)
+    pages = Templates(own=settings.home / OWN)
 
     def channel(row: Record, blob: Callable[[str], bytes]) -> Channel:
         made = kind(row.kind)
@@ -234,7 +233,7 @@ def make_once(settings: Settings, outlet: Outlet, clock: Clock) -> None:
         raise AssertionError(f"nothing is rendered: {digest}")
 
     made = kind(outlet.kind)
-    tools = Tools(Nowhere(), blob, Templates(own=settings.home / TEMPLATES), clock.now)
+    tools = Tools(Nowhere(), blob, Templates(own=settings.home / OWN), clock.now)
     given = {**outlet.settings, **outlet.secrets}
     if outlet.live or all(given.get(one.name) for one in made.can.settings if one.required):
         made(outlet, tools)

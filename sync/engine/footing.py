@@ -12,6 +12,7 @@ from sync import confine
 from sync.bell import reachable
 from sync.engine.finding import Finding, Said, guarded
 from sync.model import BadInput
+from sync.render import FOLDER, OWN, Templates
 from sync.settings import Settings
 from sync.store import outlets
 from sync.store.session import MIGRATE, Store
@@ -173,6 +174,21 @@ def _walls(settings: Settings) -> list[Finding]:
     return [Finding("confinement", "ok", message)]
 
 
+def _templates(settings: Settings) -> list[Finding]:
+    """The installation's own: those that cannot be used, and files that nothing uses."""
+    own = Templates(own=settings.home / OWN)
+    found = [Finding("templates", "bad", f"{one.where}: {one.message}", one.mend) for one in own.faults()]
+    for name, meant in own.strange().items():
+        path = settings.home / OWN / name
+        message = Said(f"{path} 不替换任何模板", f"{path} stands in for no template")
+        near = (f"改名为 {meant}？", f"did you mean {meant}? ") if meant else ("", "")
+        mend = Said(f"{near[0]}程序自带的模板在 {FOLDER}", f"{near[1]}the program's own are in {FOLDER}")
+        found.append(Finding("templates", "note", message, mend))
+    used = own.standing_in()
+    fine = Said(f"自有：{'、'.join(used) or '无'}", f"own: {', '.join(used) or 'none'}")
+    return found or [Finding("templates", "ok", fine)]
+
+
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Store]:
     store = Store(settings.database_url)
@@ -193,4 +209,5 @@ REST: tuple[tuple[str, Callable[[Settings], list[Finding]]], ...] = (
     ("disk", _disk),
     ("fonts", _fonts),
     ("confinement", _walls),
+    ("templates", _templates),
 )

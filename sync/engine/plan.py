@@ -24,6 +24,7 @@ from sync.engine.request import first_result
 from sync.engine.submit import edition_of, freeze, keep, revise, revision_of, routing_of
 from sync.engine.verify import counted
 from sync.engine.withdraw import stop
+from sync.engine.wording import refuse_broken
 from sync.model import Align, BadInput, Edition, Key, Policy
 from sync.store import copies, deliveries, items, outlets, releases, reviews
 from sync.store.people import THREE
@@ -48,10 +49,13 @@ def plan(ctx: Context, order: Order) -> str:
             return first  # the same request, made at the same moment, would refuse its own content
         looked_at = [_edition_of(connection, order, one) for one in drafts]
         chosen, _ = _routed(ctx, connection, order, looked_at, ctx.store.now(connection))
+    editions = [frozen for frozen, _ in looked_at]
+    refuse_broken(ctx, editions, chosen)
     for one in drafts:
         if isinstance(one, Draft):
             keep(ctx, one)
-    _check(ctx, [frozen for frozen, _ in looked_at], chosen)  # outside the transaction: pictures take time
+    _check(ctx, editions, chosen)  # outside the transaction: pictures take time
+    refuse_broken(ctx, editions, chosen)  # again, with the files that some templates are made ready with
     with ctx.store.write() as connection:
         release_id = _first(connection, order) or _plan(ctx, connection, order, drafts)
     ctx.ring("prepare")

@@ -204,6 +204,12 @@ def held_release(one: Examined) -> None:
         connection.execute(text(f"UPDATE release SET state = 'held', why = 'blog: no', entry_id = {entry}"))
 
 
+def broken_template(one: Examined) -> None:
+    path = one.settings.home / "templates" / "mastodon" / "status.txt"
+    path.parent.mkdir(parents=True)
+    path.write_text("{{ title }}\n{% endif %}\n")
+
+
 Plant = Callable[[Examined], Any]
 
 # What is planted → the check that finds it, a word of what it says, and one of the mend; then what else is bad by it.
@@ -228,6 +234,7 @@ FAULTS: dict[str, tuple[Plant, str, str, str, tuple[str, ...]]] = {
     "a full disk": (full_disk, "disk", "MiB free", "free some space", ()),
     "no font": (lambda one: one.patch.setattr(footing, "FONTS", Path("/none")), "fonts", "font", "fonts-noto", ()),
     "no walls": (no_walls, "confinement", "no process", "", ()),
+    "a broken template": (broken_template, "templates", "status.txt:2", "mend that line", ()),
     "a copied home": (copied_home, "installation", "was moved", "tongfa adopt", ()),
     "an unreadable home": (other_identity, "installation", "cannot be read", "give this user", ()),
     "a restore": (restored, "reconciled", "0 of 1 looked up", "tongfa restore --status", ()),
@@ -282,6 +289,7 @@ def test_nothing_is_wrong_and_nothing_is_found(examined: Examined) -> None:
     assert {} == examined.bad()
     assert {"ok"} == {one.level for one in found}
     subjects = {"outlet", "delivery", "release", "copy", "ping", "feed"}
+    subjects |= {"breaker", "patience", "budget", "credentials"}
     assert set(CHECKS) - subjects == {one.check for one in found}
     assert len(found) == len(CHECKS) - len(subjects)
 
