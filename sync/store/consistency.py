@@ -89,6 +89,11 @@ RULES: tuple[tuple[str, str], ...] = (
         "SELECT t.entry_id FROM adoption t WHERE NOT EXISTS (SELECT 1 FROM entry e WHERE e.id = t.entry_id "
         "AND e.subject = 'installation' AND e.subject_id = t.installation AND e.act = 'adopted')",
     ),
+    (
+        "a ping has ended without its log entry",
+        "SELECT t.delivery FROM ping t WHERE t.state <> 'waiting' AND NOT EXISTS (SELECT 1 FROM entry e WHERE "
+        "e.id = t.entry_id AND e.subject = 'ping' AND e.subject_id = t.delivery AND e.state = t.state)",
+    ),
     ("a delivery is in a state that there is not", f"SELECT id FROM delivery WHERE state NOT IN ({_known(D)})"),
     ("a release is in a state that there is not", f"SELECT id FROM release WHERE state NOT IN ({_known(R)})"),
     (

@@ -268,7 +268,7 @@ def test_a_redirect_is_followed(ctx: Context, site: FeedSite) -> None:
 
 
 def test_feeds_are_read_when_they_are_due(ctx: Context, site: FeedSite) -> None:
-    """At once after they were added, and then at their own pace; two processes read them once."""
+    """At once after they were added, and then at their own pace; never once they were removed."""
     site.put(FEED, rss(entry(1, "<p>一</p>")))
     added(ctx, site, every_min=7)
     errands.run(ctx)
@@ -281,6 +281,16 @@ def test_feeds_are_read_when_they_are_due(ctx: Context, site: FeedSite) -> None:
         assert errands.next_due(connection) is None
     with pytest.raises(BadInput, match="no such feed"):
         feeds.known(ctx, "town")
+
+
+def test_of_two_processes_one_reads_it(ctx: Context, site: FeedSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both saw that it is due; who comes second finds it claimed."""
+    site.put(FEED, rss(entry(1, "<p>一</p>")))
+    seen = [added(ctx, site)]
+    monkeypatch.setattr(rows, "due", lambda connection, now: seen)
+    errands.run(ctx)
+    errands.run(ctx)
+    assert [FEED] == [path for path, _ in site.asked]
 
 
 def test_under_review_nothing_goes_out_unseen(ctx: Context, site: FeedSite) -> None:
