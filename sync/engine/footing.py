@@ -37,8 +37,10 @@ def findings(settings: Settings) -> list[Finding]:
 
 
 def stands(found: Sequence[Finding]) -> bool:
-    """Whether there is an installation to examine further: a home, and a database of a schema that we know."""
-    return not any(one.level == "bad" and one.check in {name for name, _, _ in FIRST} for one in found)
+    """Whether there is an installation to examine further: a home, and a database of a schema that we know. One that
+    is damaged, or would lose something with the power, is examined all the same."""
+    level = {one.check: one.level for one in found}
+    return level["home"] != "bad" and level.get("migrations", "bad") != "bad"
 
 
 def _home(settings: Settings) -> list[Finding]:

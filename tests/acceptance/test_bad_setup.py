@@ -4,47 +4,99 @@ from __future__ import annotations
 
 import os
 import socket
-import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
+from sqlalchemy import text
 
-from sync.ownership import ProcessLock
-from sync.settings import Settings, variable
+from sync.bootstrap import ownership
+from sync.postgres import Address
+from sync.settings import Settings, read_settings, variable
 from sync.store import outlets
 from sync.store.session import Store
 from tests.acceptance.commands import Door, assert_refusal, refused, snapshot
 from tests.acceptance.forks import Result
 from tests.acceptance.installation import Installation, write_item
-from tests.acceptance.mode import TONGFA
+from tests.acceptance.mode import EMBEDDED, TONGFA, Mode
+from tests.services.postgres import Postgres
+from tests.services.redis import free_port
 
 READS = ("item list", "release list", "delivery list", "log list", "outlet list", "outlet check site")
 WRITES = ("item add item.md", "publish item.md --outlets site", "release hold 0123", "worker --lane prepare")
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Door:
+def opened(tmp_path_factory: pytest.TempPathFactory, mode: Mode) -> Door:
     """A folder with an item and an outlet in `home`, where nothing runs."""
     folder = tmp_path_factory.mktemp("setup")
     write_item(folder, "item")
-    made = Door(Installation(folder / "home"))
+    made = Door(Installation(folder / "home", mode=mode))
     made.done("outlet", "add", "site", "--kind", "website")
     return made
 
 
-@contextmanager
-def workers(home: Path) -> Iterator[None]:
-    """As if both workers ran there."""
-    with ExitStack() as locks:
-        for lane in ("prepare", "release"):
-            lock = ProcessLock(home / "workers", lane)
-            assert lock.name
-            locks.callback(lock.release)
-        yield
+@dataclass(frozen=True)
+class Place:
+    """Where there may be an installation: a home, and with PostgreSQL a database that only migrations have seen."""
+
+    installed: Installation
+    door: Door
+
+    @property
+    def home(self) -> Path:
+        return self.installed.home
+
+    @property
+    def database(self) -> str:
+        """Where errors about the database say that it is."""
+        url = self.installed.database
+        return str(self.home) if url.startswith("sqlite") else Address(url).shown
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        made = Store(self.installed.database)
+        try:
+            yield made
+        finally:
+            made.close()
+
+    @contextmanager
+    def workers(self, *lanes: str) -> Iterator[None]:
+        """As if workers of these lanes ran there, of both unless named."""
+        settings = read_settings(home=self.home, database_url=self.installed.database)
+        with ExitStack() as locks:
+            for lane in lanes or ("prepare", "release"):
+                lock = ownership(settings, lane)
+                assert lock.name
+                locks.callback(lock.release)
+            yield
+
+
+def place(folder: Path, mode: Mode, name: str = "home", **env: str) -> Place:
+    made = Installation(folder / name, env, mode=mode)
+    if not (folder / "item.md").exists():
+        write_item(folder, "item")
+    return Place(made, Door(made))
+
+
+@pytest.fixture
+def new(tmp_path: Path, mode: Mode) -> Place:
+    """A place where nothing was ever set up."""
+    return place(tmp_path, mode)
+
+
+@pytest.fixture
+def there(new: Place) -> Place:
+    """An installation with one website, where nothing runs."""
+    new.door.done("outlet", "add", "site", "--kind", "website")
+    return new
 
 
 # settings
@@ -102,98 +154,132 @@ def test_errors_have_their_labels_in_chinese(opened: Door) -> None:
 
 
 @pytest.mark.parametrize("command", READS + WRITES)
-def test_no_installation(opened: Door, tmp_path: Path, command: str) -> None:
+def test_no_installation(new: Place, command: str) -> None:
     """Says which commands make one, and does not make one."""
-    home = tmp_path / "home"
     mend = "`tongfa setup`, `outlet add`, `up` or `demo` makes one"
-    told = opened.run(*command.split(), "--json", TONGFA_HOME=str(home))
-    assert_refusal(told, str(home), "no installation here", mend)
-    assert not home.exists()
+    told = new.door.run(*command.split(), "--json")
+    assert_refusal(told, str(new.home), "no installation here", mend)
+    assert not new.home.exists()
 
 
-def test_two_commands_make_an_installation(opened: Door, tmp_path: Path) -> None:
+def test_two_commands_make_an_installation(tmp_path: Path, mode: Mode) -> None:
     """`setup` and `outlet add`; what they refuse makes none. `up` and `demo` are tested where they run."""
     for number, command in enumerate(("setup", "outlet add new --kind website")):
-        home = tmp_path / str(number)
-        wrong = opened.run(*command.split(), "--nonsense", TONGFA_HOME=str(home))
-        assert (2, False) == (wrong.code, home.exists())
-        opened.done(*command.split(), TONGFA_HOME=str(home))
-        assert [] == opened.done("item", "list", TONGFA_HOME=str(home))["items"]
-    refused_kind = opened.run("outlet", "add", "new", "--kind", "webiste", TONGFA_HOME=str(tmp_path / "none"))
-    assert (2, False) == (refused_kind.code, (tmp_path / "none").exists())
+        made = place(tmp_path, mode, str(number))
+        wrong = made.door.run(*command.split(), "--nonsense")
+        assert (2, False) == (wrong.code, made.home.exists())
+        made.door.done(*command.split())
+        assert [] == made.door.done("item", "list")["items"]
+    none = place(tmp_path, mode, "none")
+    assert (2, False) == (none.door.run("outlet", "add", "new", "--kind", "webiste").code, none.home.exists())
 
 
-def test_a_home_that_cannot_be_made(opened: Door, tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_made(new: Place, tmp_path: Path) -> None:
     """A file is in the way, or the way leads through one."""
     (tmp_path / "file").write_text("x")
     for home in (tmp_path / "file", tmp_path / "file" / "home"):
-        told = opened.run("setup", "--json", TONGFA_HOME=str(home))
+        told = new.door.run("setup", "--json", TONGFA_HOME=str(home))
         assert_refusal(told, str(home), "", "choose another TONGFA_HOME")
 
 
 # the database
 
 
-def missing(database: Path) -> None:
-    database.unlink()
+def missing(there: Place) -> None:
+    _file(there).unlink()
 
 
-def empty(database: Path) -> None:
-    database.write_bytes(b"")
+def empty(there: Place) -> None:
+    _file(there).write_bytes(b"")
 
 
-def of_another_version(database: Path) -> None:
-    with closing(sqlite3.connect(database)) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999_from_the_future'")
-        connection.execute("INSERT INTO required_form (form) VALUES (9)")
+def no_database(there: Place) -> None:
+    _file(there).write_bytes(b"this is a letter to the editor\n" * 100)
 
 
-def no_database(database: Path) -> None:
-    database.write_bytes(b"this is a letter to the editor\n" * 100)
-
-
-def damaged(database: Path) -> None:
-    content = bytearray(database.read_bytes())
+def damaged(there: Place) -> None:
+    content = bytearray(_file(there).read_bytes())
     content[4096 : len(content) // 2] = os.urandom(len(content) // 2 - 4096)
-    database.write_bytes(content)
+    _file(there).write_bytes(content)
 
 
-DATABASES = {
-    "missing": (missing, "never set up", "run `tongfa setup`"),
-    "empty": (empty, "never set up", "run `tongfa setup`"),
-    "another version": (of_another_version, "is at 9999_from_the_future, this version needs", "that brought it there"),
+def _file(there: Place) -> Path:
+    return there.home / "tongfa.sqlite3"
+
+
+def dropped(there: Place) -> None:
+    _on_the_server(there, "DROP DATABASE {} WITH (FORCE)")
+
+
+def emptied(there: Place) -> None:
+    _on_the_server(there, "DROP DATABASE {} WITH (FORCE)", "CREATE DATABASE {} TEMPLATE template0 ENCODING UTF8")
+
+
+def _on_the_server(there: Place, *statements: str) -> None:
+    """In the server's own database, about that of the installation."""
+    before, _, rest = there.installed.database.partition("?")
+    address, _, name = before.rpartition("/")
+    with psycopg.connect(f"{address}/postgres?{rest}", autocommit=True) as server:
+        for statement in statements:
+            server.execute(sql.SQL(statement).format(sql.Identifier(name)))
+
+
+def server_down(there: Place) -> None:
+    """Nobody answers at its address any more."""
+    down = f"postgresql://{Postgres.user}@127.0.0.1:{free_port()}/tongfa"
+    there.installed.env = {**there.installed.env, "TONGFA_DATABASE_URL": down}
+
+
+def of_another_version(there: Place) -> None:
+    with there.store() as store, store.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999_from_the_future'"))
+        connection.execute(text("INSERT INTO required_form (form) VALUES (9)"))
+
+
+Break = Callable[[Place], None]
+NEWER = (of_another_version, "is at 9999_from_the_future, this version needs", "that brought it there")
+SET_UP = "run `tongfa setup`"
+
+# What became of the database, by where it is kept → what commands say, and the mend.
+FILES_LOST: dict[str, tuple[Break, str, str]] = {
+    "missing": (missing, "never set up", SET_UP),
+    "empty": (empty, "never set up", SET_UP),
+    "another version": NEWER,
     "no database": (no_database, "no database", "restore it from a backup"),
     "damaged": (damaged, "damaged", "restore it from a backup"),
 }
+SERVERS_LOST: dict[str, tuple[Break, str, str]] = {
+    "missing": (dropped, "there is no database", "createdb"),
+    "empty": (emptied, "never set up", SET_UP),
+    "another version": NEWER,
+    "the server is down": (server_down, "does not answer", "start it, or mend host and port"),
+}
+LOST = {"embedded": FILES_LOST, "production": SERVERS_LOST}
+EVERY = [(mode, state) for mode, states in LOST.items() for state in states]
 
 
-@pytest.mark.parametrize("state", DATABASES)
-def test_a_wrong_database(opened: Door, tmp_path: Path, state: str) -> None:
-    """Every command that needs it refuses it the same way."""
-    break_it, says, mend = DATABASES[state]
-    home = tmp_path / "home"
-    opened.done("outlet", "add", "site", "--kind", "website", TONGFA_HOME=str(home))
-    break_it(home / "tongfa.sqlite3")
-    with workers(home):
-        for command in (*READS[:4], *WRITES[:2]):
-            told = opened.run(*command.split(), "--json", TONGFA_HOME=str(home))
-            assert_refusal(told, str(home), says, mend)
-    if mend == "run `tongfa setup`":
-        assert opened.done("setup", TONGFA_HOME=str(home))["ready"]
+@pytest.mark.parametrize(("mode", "state"), EVERY, indirect=["mode"])
+def test_a_wrong_database(there: Place, mode: Mode, state: str) -> None:
+    """Every command that needs it refuses it the same way; `setup` mends what only has to be set up."""
+    break_it, says, mend = LOST["embedded" if mode is EMBEDDED else "production"][state]
+    break_it(there)
+    for command in (*READS[:4], *WRITES[:2]):
+        told = there.door.run(*command.split(), "--json")
+        assert_refusal(told, there.database, says, mend)
+    if mend == SET_UP:
+        assert there.door.done("setup")["ready"]
     else:
-        assert 2 == opened.run("setup", TONGFA_HOME=str(home)).code
+        assert 2 == there.door.run("setup").code
 
 
-def test_a_newer_database_is_left_alone(opened: Door, tmp_path: Path) -> None:
+def test_a_newer_database_is_left_alone(there: Place) -> None:
     """Whatever would bring it up to date says who made it instead."""
-    home = tmp_path / "home"
-    opened.done("outlet", "add", "site", "--kind", "website", TONGFA_HOME=str(home))
-    of_another_version(home / "tongfa.sqlite3")
-    before = snapshot(home)
+    of_another_version(there)
+    before = there.door.snapshot()
     for command in ("setup", "outlet add new --kind website", "up --port 0", "demo --once"):
-        told = opened.run(*command.split(), "--json", TONGFA_HOME=str(home))
-        assert_refusal(told, str(home), "9999_from_the_future", "the version that made it")
-    assert before == snapshot(home)
+        told = there.door.run(*command.split(), "--json")
+        assert_refusal(told, there.database, "9999_from_the_future", "the version that made it")
+    assert before == there.door.snapshot()
 
 
 # what doctor says of all that
@@ -207,60 +293,62 @@ def level(told: Result, check: str) -> str:
     return str(found["level"])
 
 
-def test_doctor_examines_what_is_not_there(opened: Door, tmp_path: Path) -> None:
+def doctor(there: Place) -> Result:
+    return there.door.run("doctor", "--json")
+
+
+def test_doctor_examines_what_is_not_there(new: Place, mode: Mode) -> None:
     """Neither a missing home, database or key nor an old schema keeps it from saying so, and none is made."""
-    home = tmp_path / "home"
-    assert "bad" == level(opened.run("doctor", "--json", TONGFA_HOME=str(home)), "home")
-    assert not home.exists()
-    opened.done("setup", TONGFA_HOME=str(home))
-    key = (home / "secret.key").read_bytes()
-    (home / "secret.key").unlink()
-    told = opened.run("doctor", "--json", TONGFA_HOME=str(home))
+    assert "bad" == level(doctor(new), "home")
+    assert not new.home.exists()
+    new.door.done("setup")
+    path = new.home / "secret.key" if mode is EMBEDDED else Path(new.installed.env["TONGFA_SECRET_KEY_FILE"])
+    key = path.rename(path.with_name("away"))
+    told = doctor(new)
     assert ("bad", "ok", "ok") == (level(told, "key"), level(told, "migrations"), level(told, "due work"))
-    (home / "secret.key").write_bytes(key)
-    with closing(sqlite3.connect(home / "tongfa.sqlite3")) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0000_pre'")
-    told = opened.run("doctor", "--json", TONGFA_HOME=str(home))
-    assert ("ok", "bad") == (level(told, "database"), level(told, "migrations"))
-    (home / "tongfa.sqlite3").unlink()
-    assert "bad" == level(opened.run("doctor", "--json", TONGFA_HOME=str(home)), "database")
-    assert not (home / "tongfa.sqlite3").exists()
+    key.rename(path)
+    with new.store() as store, store.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0000_pre'"))
+    assert "bad" == level(doctor(new), "migrations")
+    (missing if mode is EMBEDDED else dropped)(new)
+    assert "bad" == level(doctor(new), "database")
+    assert mode is not EMBEDDED or not (new.home / "tongfa.sqlite3").exists()
 
 
-def test_doctor_speaks_the_installations_language(opened: Door, tmp_path: Path) -> None:
+def test_doctor_speaks_the_installations_language(there: Place) -> None:
     """The same findings, in Chinese or English; `check` and `level` are the same in both."""
-    home = str(tmp_path / "home")
-    opened.done("outlet", "add", "site", "--kind", "website", TONGFA_HOME=home)
-    both = [opened.run("doctor", "--json", TONGFA_HOME=home, TONGFA_LANG=lang).json for lang in ("zh-CN", "en")]
+    both = [there.door.run("doctor", "--json", TONGFA_LANG=lang).json for lang in ("zh-CN", "en")]
     chinese, english = ([(one["check"], one["level"]) for one in told["findings"]] for told in both)
     assert chinese == english
-    text = opened.run("doctor", TONGFA_HOME=home, TONGFA_LANG="zh-CN").out
-    assert "✗ 预置工作进程: 没有在运行\n    → `tongfa up`，或 `tongfa worker --lane prepare`" in text
-    text = opened.run("doctor", TONGFA_HOME=home, TONGFA_LANG="en").out
-    assert "✗ prepare worker: none is running\n    → `tongfa up`, or `tongfa worker --lane prepare`" in text
+    shown = there.door.run("doctor", TONGFA_LANG="zh-CN").out
+    assert "✗ 预置工作进程: 没有在运行\n    → `tongfa up`，或 `tongfa worker --lane prepare`" in shown
+    shown = there.door.run("doctor", TONGFA_LANG="en").out
+    assert "✗ prepare worker: none is running\n    → `tongfa up`, or `tongfa worker --lane prepare`" in shown
 
 
-def test_what_no_channel_can_be_made_of_is_a_finding(opened: Door, tmp_path: Path) -> None:
+def test_what_no_channel_can_be_made_of_is_a_finding(there: Place) -> None:
     """Stored by an older version, or written past us: `outlet check` and `doctor` say so, and of the others too."""
-    home = tmp_path / "home"
-    for name in ("bad", "site"):
-        opened.done("outlet", "add", name, "--kind", "website", TONGFA_HOME=str(home))
-    store = Store(f"sqlite:///{home / 'tongfa.sqlite3'}")
-    with store.write() as connection:
+    there.door.done("outlet", "add", "bad", "--kind", "website")
+    with there.store() as store, store.write() as connection:
         row = outlets.get(connection, "bad")
         outlets.change(connection, row, "changed", at=1, actor="test", settings={"theme": "red"})
-    store.close()
-    (home / "sandbox" / "pages").mkdir(parents=True)
-    (home / "sandbox" / "pages" / "address").write_text("http://127.0.0.1:9")
-    told = opened.run("outlet", "check", "bad", "--json", TONGFA_HOME=str(home))
+    sandbox(there)
+    told = there.door.run("outlet", "check", "bad", "--json")
     assert (7, False, "BadInput") == (told.code, told.json["ok"], told.json["error"])
     assert "theme" in told.json["message"] and "outlet set bad" in told.json["mend"]
-    assert 7 == opened.run("outlet", "check", "bad", TONGFA_HOME=str(home)).code
-    told = opened.run("doctor", "--json", TONGFA_HOME=str(home))
+    assert 7 == there.door.run("outlet", "check", "bad").code
+    told = doctor(there)
     assert ("bad", "bad") == (level(told, "outlet bad (sandbox)"), level(told, "outlet site (sandbox)"))
 
 
-# space
+def sandbox(there: Place) -> None:
+    """As if the pages' sandbox had run there once."""
+    (there.home / "sandbox" / "pages").mkdir(parents=True)
+    (there.home / "sandbox" / "pages" / "address").write_text("http://127.0.0.1:9")
+
+
+# space: of the disk that an embedded installation keeps its database on. In production that is the server's: what it
+# answers then is in tests/integration/test_store_server.py, and tests/acceptance/test_faults.py shows it at the commit.
 
 
 @contextmanager
@@ -285,12 +373,13 @@ def fill(folder: Path) -> None:
             return
 
 
-def test_a_full_disk(opened: Door, tmp_path: Path) -> None:
+def test_a_full_disk(tmp_path: Path) -> None:
     """Nothing is stored, planned or half written, and once there is space everything goes on."""
     with full(tmp_path / "disk") as mounted:
-        home = tmp_path / "disk" / "home"
-        opened.done("outlet", "add", "site", "--kind", "website", TONGFA_HOME=str(home))
-        with workers(home):
+        small = place(tmp_path / "disk", EMBEDDED)
+        opened, home = small.door, small.home
+        opened.done("outlet", "add", "site", "--kind", "website")
+        with small.workers():
             before = snapshot(home)
             if mounted:
                 fill(tmp_path / "disk")
@@ -310,15 +399,16 @@ def test_a_full_disk(opened: Door, tmp_path: Path) -> None:
             opened.done("outlet", "pause", "site", TONGFA_HOME=str(home))
 
 
-def test_a_quota(opened: Door, tmp_path: Path) -> None:
+def test_a_quota(tmp_path: Path) -> None:
     """The same when it is not the disk but this user's share that is used up: no file may grow beyond 8 KiB."""
-    home = tmp_path / "home"
-    opened.done("outlet", "add", "site", "--kind", "website", TONGFA_HOME=str(home))
+    made = place(tmp_path, EMBEDDED)
+    home = made.home
+    made.door.done("outlet", "add", "site", "--kind", "website")
     before = snapshot(home)
-    environment = {**os.environ, "TONGFA_HOME": str(home), "TONGFA_LANG": "en"}
     command = f"ulimit -f 8; exec {TONGFA} item add item.md --json"
+    environment = made.installed.environment()
     told = subprocess.run(
-        ["bash", "-c", command], cwd=opened.folder, env=environment, capture_output=True, text=True, check=False
+        ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert 2 == told.returncode, told.stderr
     assert "Traceback" not in told.stderr and '"error"' in told.stdout
@@ -339,23 +429,19 @@ def test_no_worker_runs(opened: Door) -> None:
         refused(opened, *order.split(), where="workers", says="is running", mend=mend)
 
 
-def test_a_repeated_request_needs_no_worker(opened: Door, tmp_path: Path) -> None:
-    """Its first result is there already."""
-    home = tmp_path / "home"
-    opened.done("outlet", "add", "site", "--kind", "website", TONGFA_HOME=str(home))
-    (home / "sandbox" / "pages").mkdir(parents=True)
-    (home / "sandbox" / "pages" / "address").write_text("http://127.0.0.1:9")
+def test_a_repeated_request_needs_no_worker(there: Place) -> None:
+    """Its first result is there already; an id of another request is refused."""
+    sandbox(there)
     order = ("publish", "item.md", "--outlets", "site", "--at", "2090-01-02T09:00Z", "--request-id", "7")
-    with workers(home):
-        first = opened.done(*order, TONGFA_HOME=str(home))
+    with there.workers():
+        first = there.door.done(*order)
         back = ("withdraw", first["item"], "--reason", "误发", "--request-id", "8")
-        gone = opened.done(*back, TONGFA_HOME=str(home))
+        gone = there.door.done(*back)
         assert ("cancelled", first["release"]) == (gone["state"], gone["release"])
     for command in (order, back):
-        assert first["release"] == opened.done(*command, TONGFA_HOME=str(home))["release"]
-    for other in ("withdraw", first["item"], "--reason", "误发", "--request-id", "7"), (*order[:-1], "8"):
-        told = opened.run(*other, "--json", TONGFA_HOME=str(home))
-        assert_refusal(told, "--request-id", "was used to", "an id of its own")
+        assert first["release"] == there.door.done(*command)["release"]
+    for other in (*back[:-1], "7"), (*order[:-1], "8"):
+        assert_refusal(there.door.run(*other, "--json"), "--request-id", "was used to", "an id of its own")
 
 
 def test_no_sandbox_runs(opened: Door) -> None:
@@ -367,38 +453,38 @@ def test_no_sandbox_runs(opened: Door) -> None:
     assert "`tongfa up` starts" in findings["outlet site (sandbox)"]["mend"]
 
 
-def test_the_port_is_taken(opened: Door, tmp_path: Path) -> None:
+def test_the_port_is_taken(new: Place) -> None:
     """`up` says so, and makes no installation."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port, home = str(taken.getsockname()[1]), tmp_path / "home"
-        told = opened.run("up", "--port", port, "--json", TONGFA_HOME=str(home))
+        port = str(taken.getsockname()[1])
+        told = new.door.run("up", "--port", port, "--json")
     assert_refusal(told, f"--port {port}", "Address already in use", "another with --port")
-    assert not home.exists()
+    assert not new.home.exists()
 
 
-def test_a_part_that_does_not_start(opened: Door, tmp_path: Path) -> None:
+def test_a_part_that_does_not_start(new: Place) -> None:
     """`up` names the part, its log and the last line of that, and leaves nothing running."""
-    home = tmp_path / "home"
-    opened.done("setup", TONGFA_HOME=str(home))
-    (home / "sandbox" / "pages" / "record.jsonl").mkdir(parents=True)
-    told = opened.run("up", "--port", "0", "--json", TONGFA_HOME=str(home))
-    assert_refusal(told, "start", f"{home / 'log' / 'sandbox-pages.log'} ends with: ", "mend what its log says")
+    new.door.done("setup")
+    (new.home / "sandbox" / "pages" / "record.jsonl").mkdir(parents=True)
+    told = new.door.run("up", "--port", "0", "--json")
+    log = new.home / "log" / "sandbox-pages.log"
+    assert_refusal(told, "start", f"{log} ends with: ", "mend what its log says")
     assert "pages sandbox ended with code 1" in told.err and "Is a directory" in told.err
-    assert [] == ProcessLock(home / "workers", "test").living()
+    assert [] == [*new.installed.workers("prepare"), *new.installed.workers("release")]
 
 
 # our own faults
 
 
-def test_our_own_fault_is_told_without_a_traceback(opened: Door, tmp_path: Path) -> None:
+def test_our_own_fault_is_told_without_a_traceback(there: Place, tmp_path: Path) -> None:
     """Exit 1 and one line; the traceback is in the home's log, or on stderr with --debug."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sync.store.items\ndef page(*a, **k): raise KeyError('boom')\nsync.store.items.page = page\n"
     )
-    log = opened.home / "log" / "internal-errors.log"
-    installed = Installation(opened.home, {"PYTHONPATH": str(tmp_path)})
+    log, installed = there.home / "log" / "internal-errors.log", there.installed
+    installed.env = {**installed.env, "PYTHONPATH": str(tmp_path)}
     told = installed.run_anew("item", "list", "--json")
     assert_refusal(told, "tongfa", "internal error: KeyError: 'boom'", str(log), code=1)
     assert "Traceback" in log.read_text() and 0o600 == log.stat().st_mode & 0o777
