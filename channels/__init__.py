@@ -10,6 +10,7 @@ KINDS: dict[str, str] = {
     "webhook": "channels.webhook:WebhookChannel",
     "gazette": "channels.gazette:GazetteChannel",
     "email": "channels.email:EmailChannel",
+    "apprise": "channels.apprise:AppriseChannel",
     "manual": "channels.manual:ManualChannel",
     "ghost": "channels.ghost:GhostChannel",
     "weibo": "channels.weibo:WeiboChannel",

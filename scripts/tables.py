@@ -61,6 +61,7 @@ KINDS_ZH = {
     "webhook": "任何 Standard Webhooks 接收方",
     "gazette": "公报（HTML 和 PDF）",
     "email": "邮件列表",
+    "apprise": "apprise 支持的推送服务",
     "manual": "由人发布的平台",
     "ghost": "Ghost 站点",
     "weibo": "新浪微博账号",

@@ -74,13 +74,16 @@ def _lower(which: int, soft: int, hard: int) -> None:
     resource.setrlimit(which, (soft, hard))
 
 
-def no_files(readable: Iterable[Path], writable: Path | None) -> bool:
-    """Leave only these folders and files to be read, and one to be written. False without Landlock in the kernel."""
+def no_files(readable: Iterable[Path], writable: Path | None, *, network: bool = False) -> bool:
+    """Leave only these folders and files to be read, and one to be written. False without Landlock in the kernel.
+
+    `network`: connecting stays possible, as far as it was."""
     version = int(_LIBC.syscall(_CREATE_RULESET, None, 0, 1))
     if version < 1:
         return False
     handled = _ANYTHING.get(version, _EVERYTHING)
-    known = (handled, _FROM_OUTSIDE, _FROM_OUTSIDE)[: 1 if version < 4 else 2 if version < 6 else 3]
+    ports = 0 if network else _FROM_OUTSIDE
+    known = (handled, ports, _FROM_OUTSIDE)[: 1 if version < 4 else 2 if version < 6 else 3]
     attributes = struct.pack(f"={len(known)}Q", *known)
     ruleset = int(_LIBC.syscall(_CREATE_RULESET, attributes, len(attributes), 0))
     if ruleset < 0:

@@ -26,6 +26,7 @@ KINDS = (
     "webhook",
     "manual",
     "email",
+    "apprise",
     "wordpress",
     "telegram",
     "ghost",

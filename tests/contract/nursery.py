@@ -27,6 +27,7 @@ MODULES = tuple(
         "ghost",
         "bluesky",
         "manual",
+        "apprise",
         "email",
         "mastodon",
         "pages",
