@@ -31,7 +31,8 @@ class Pings:
     async def websub(self, call: Call) -> Response:
         form = parse_qs(call.body.decode())
         topic = next(iter(form.get("hub.url") or form.get("hub.topic") or []), "")
-        if form.get("hub.mode") != ["publish"] or not topic.startswith(("http://", "https://")):
+        # It hears of the sites of this very server only, and asks nobody else, whoever calls.
+        if form.get("hub.mode") != ["publish"] or not topic.startswith(f"{self._sandbox.address}/"):
             return PlainTextResponse("hub.mode=publish and hub.url are needed", 400)
         content = await asyncio.to_thread(_fetched, topic)
         if content is None or not (b"<rss" in content or b"<feed" in content):
@@ -48,6 +49,8 @@ class Pings:
             return Response(status_code=400)
         if any(urlsplit(one).netloc != host for one in [location, *addresses]):
             return Response(status_code=422)
+        if host != urlsplit(self._sandbox.address).netloc:
+            return Response(status_code=403)
         if (await asyncio.to_thread(_fetched, location) or b"").strip() != key.encode():
             return Response(status_code=403)
         call.did("indexnow_told", urls=addresses)
