@@ -94,6 +94,11 @@ RULES: tuple[tuple[str, str], ...] = (
         "SELECT t.delivery FROM ping t WHERE t.state <> 'waiting' AND NOT EXISTS (SELECT 1 FROM entry e WHERE "
         "e.id = t.entry_id AND e.subject = 'ping' AND e.subject_id = t.delivery AND e.state = t.state)",
     ),
+    (
+        "a breaker is open without its log entry",
+        "SELECT t.outlet FROM breaker t WHERE t.state <> 'closed' AND NOT EXISTS (SELECT 1 FROM entry e WHERE "
+        "e.id = t.entry_id AND e.subject = 'breaker' AND e.subject_id = t.outlet AND e.state = t.state)",
+    ),
     ("a delivery is in a state that there is not", f"SELECT id FROM delivery WHERE state NOT IN ({_known(D)})"),
     ("a release is in a state that there is not", f"SELECT id FROM release WHERE state NOT IN ({_known(R)})"),
     (
@@ -126,6 +131,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (
         "a delivery was on its way without three approvals",
         "SELECT d.id FROM delivery d JOIN release r ON r.id = d.release WHERE r.review = 'three' "
+        "AND r.action <> 'withdraw' "  # that is reviewed afterwards
         f"AND d.state IN ('preparing', 'releasing', 'accepted') AND NOT {_ONCE_APPROVED}",
     ),
     (

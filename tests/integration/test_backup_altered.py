@@ -78,6 +78,9 @@ ALTERED: dict[str, tuple[str, str, str]] = {
     "a delivery of an outlet that there is not": (
         "approved", "UPDATE delivery SET outlet = 'ghost' WHERE id = 'delivery-3'",
         "violates foreign key|refers to a outlet"),
+    "a breaker that no entry tells of": (
+        "approved", "INSERT INTO breaker (outlet, live, generation, state, since, failures, recent, looks, why) VALUES "
+        "('paper', false, 1, 'open', 1, 9, '[]', 0, '')", "breaker is open without its log entry"),
     "an adoption that no entry tells of": (
         "approved", "UPDATE entry SET act = 'looked' WHERE act = 'adopted'", "adoption has no log entry"),
 }  # fmt: skip
