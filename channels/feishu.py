@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
@@ -104,7 +105,9 @@ def signature(key: str, at: int) -> dict[str, str]:
 
 
 def _parts(line: str) -> list[dict[str, str]]:
-    """A line as texts and links."""
+    """A line as texts and links. An address that is a line of its own may have any letters."""
+    if re.fullmatch(r"https?://\S+", line.strip()):
+        return [{"tag": "a", "text": line.strip(), "href": line.strip()}]
     parts: list[dict[str, str]] = []
     at = 0
     for found in LINK.finditer(line):

@@ -253,6 +253,16 @@ def test_feishu_is_told_plain_texts_and_one_link() -> None:
     assert [{"tag": "a", "text": PAGE, "href": PAGE}] == [one for one in parts if one["tag"] != "text"]
 
 
+@pytest.mark.parametrize("page", ["https://county.example/公告/一.html", "https://county.example/it's"])
+def test_feishu_links_to_an_address_of_any_letters(page: str) -> None:
+    bot = channel(FeishuChannel)
+    edition = replace(EDITION, metadata={"summary": "详见https://else.example/a。"})
+    found = bot.render(edition, Place(KEY, page))
+    lines = bot._message(found.title, found.content)["content"]["post"]["zh_cn"]["content"]
+    assert ["https://else.example/a", page] == [one["href"] for line in lines for one in line if one["tag"] == "a"]
+    assert ["详见https://else.example/a。", page] == ["".join(one["text"] for one in line) for line in lines[:2]]
+
+
 # How it is signed and addressed
 
 
