@@ -217,6 +217,9 @@ def previewing(settings: Settings, clock: Clock) -> Callable[[Record, Callable[[
             except TryLater:
                 address = NEVER_RAN
             outlet = made.twin(outlet, address, str(sandbox_home(settings, server) / row.name))
+        else:  # its twin's secrets are of the right form, and open nothing
+            folder = str(sandbox_home(settings, sandbox_of(row.kind)) / row.name)
+            outlet = replace(outlet, secrets=made.twin(outlet, NEVER_RAN, folder).secrets)
         return made(outlet, Tools(Nowhere(), blob, pages, clock.now))
 
     return channel

@@ -89,6 +89,18 @@ def said(path: Path) -> str:
     return json.dumps(json.loads(text), ensure_ascii=False) if path.suffix == ".json" else text
 
 
+def test_a_live_outlet_is_shown_without_its_secrets(item: Path, tmp_path: Path) -> None:
+    """As it is set, by stand-ins for what it keeps secret."""
+    installed = Installation(tmp_path / "home")
+    given = ("--set", "url=https://hook.example/in", "--secret", "secret=env:HOOK", "--live")
+    told = installed.run(
+        "outlet", "add", "hook", "--kind", "webhook", *given, HOOK="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    )
+    assert 0 == told.code, told.err
+    (shown,) = Door(installed).done("preview", item, "--out", tmp_path / "out")["outlets"]
+    assert shown["live"] and any("关于试运行的通告" in said(Path(file)) for file in shown["files"]), shown
+
+
 def test_the_index_leads_everywhere(previews: Door, item: Path, tmp_path: Path) -> None:
     """Every file and every problem; Chinese first, no script, nothing from elsewhere."""
     told = previews.done("preview", item, "--out", tmp_path / "out")
