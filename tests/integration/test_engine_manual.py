@@ -25,8 +25,9 @@ from sync.engine.plan import plan
 from sync.engine.report import exit_code, finished
 from sync.engine.withdraw import Withdrawal, withdraw
 from sync.model import BadInput, Key, Rendition, Sighting
-from sync.store import copies
+from sync.store import consistency, copies
 from tests.integration.outside import KINDS, BareChannel
+from tests.integration.test_engine_review import as_, staffed
 from tests.integration.world import INSTALLATION, World
 
 PAGE = "https://news.example/7"
@@ -384,6 +385,23 @@ def test_withdrawn_while_the_task_is_open(world: World, published: bool) -> None
         world.outside["news"].posts.clear()
         world.run(700)
     assert ("withdrawn", "released") == (world.states(ended)["news"], world.release(ended).state)
+
+
+def test_a_removal_under_review_is_as_sound_as_any(world: World) -> None:
+    """A withdrawal is reviewed afterwards: a person's task of it is no delivery without approvals."""
+    world.add("news", "hand")
+    world.process()
+    made = world.plan("news")
+    world.run(5)
+    paste(world, made)
+    control.settle(world.ctx, str(world.rows(made)["news"].id), "public", PAGE)
+    world.run(5)
+    staffed(world)
+    ended = withdraw(as_(world, "qian"), Withdrawal(item_of(world, made), "有误"))
+    world.run(5)
+    assert ("accepted", "three") == (world.states(ended)["news"], world.release(ended).review)
+    with world.store.read() as connection:
+        assert [] == list(consistency.contradictions(connection))
 
 
 def test_withdrawn_before_the_instant_it_never_becomes_a_task(world: World) -> None:
