@@ -81,13 +81,14 @@ class Willful(Outside):
 
     @contextmanager
     def looked_at(self) -> Iterator[None]:
-        """By somebody who is shown what it shows: with its lag."""
-        there = self.posts
-        self.posts = [one for one in there if one.at + self.lag * SECOND <= self.now()]
+        """By somebody who is shown what it shows: with its lag. What is due by now happens before, not meanwhile."""
+        self.land()
+        young = [one for one in self.posts if one.at + self.lag * SECOND > self.now()]
+        self.posts = [one for one in self.posts if one not in young]
         try:
             yield
         finally:
-            self.posts = there
+            self.posts = [*self.posts, *young]
 
     def _vanish(self, token: str) -> None:
         self.posts = [one for one in self.posts if one.token != token]
