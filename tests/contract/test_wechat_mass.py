@@ -188,6 +188,28 @@ def test_asking_by_the_key_can_send_nothing(masses: Masses) -> None:
     assert (masses.effects("mass_submitted"), masses.public_copies()) == (0, 0)
 
 
+def test_a_draft_that_only_seems_to_be_gone_is_not_sent_by_a_question(masses: Masses) -> None:
+    """40007 for a draft that is there: the question by the key still sends nothing, and a person is asked."""
+    prepared = masses.prepare()
+    masses.knob("errcode", code=40007, path="/cgi-bin/draft/get")
+    with pytest.raises(Unsupported):
+        masses.probe(prepared)
+    masses.knob("errcode", code=40007, path="/cgi-bin/draft/get")
+    with pytest.raises(Unsupported):
+        masses.probe(Accepted("", {"draft": prepared.ref, "sent": str(CLOCK.now())}))
+    assert masses.effects("mass_submitted") == 0
+
+
+def test_without_a_hint_too_soon_is_no_absence(masses: Masses) -> None:
+    """45066 says that there is a message of this key: in a minute it can be asked which."""
+    masses.knob("mass_gap", seconds=60)
+    masses.in_doubt()
+    with pytest.raises(TryLater, match="45066") as told:
+        masses.probe(None)
+    assert told.value.of is None and told.value.not_before is not None
+    assert 50 * SECOND < told.value.not_before - CLOCK.now() <= 60 * SECOND
+
+
 def test_an_outlet_that_looks_at_the_draft_first_leaves_it_to_a_person(masses: Masses) -> None:
     """40007 instead of 45065 for what was sent: never "absent"."""
     masses.knob("media_first")
