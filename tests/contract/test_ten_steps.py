@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -65,7 +66,12 @@ def composed(path: Path) -> None:
 
 def tabled(path: Path) -> None:
     """`make tables`, which writes all pages at once."""
-    run(path.parent if path.parent.name != "channels" else path.parent.parent, "scripts/tables.py")
+    with_tables(path.parents[1] if path.parent.name == "channels" else path.parent)
+
+
+@cache
+def with_tables(root: Path) -> None:
+    run(root, "scripts/tables.py")
 
 
 # What a newcomer does with each file that the steps name.
