@@ -42,6 +42,7 @@ SETTINGS_ZH = {
     "TONGFA_WORKERS_RELEASE_THREADS": "每个发布进程的线程数。",
     "TONGFA_SANDBOX_URLS": "位于其他主机的沙箱服务器，如 `mastodon=http://sandbox:9001,wechat=…`；"
     "`tongfa up` 运行的无须设置。",
+    "TONGFA_BUDGETS": "遵守哪些发布端的调用配额：全部，或只是正式的（用于沙箱不设限的测试）。",
 }
 DEFAULTS_ZH = {  # defaults that are words
     "SQLite in the home": "数据目录中的 SQLite",
