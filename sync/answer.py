@@ -72,7 +72,7 @@ class Asked:
         text = " ".join(answer.body[: EXCERPT * 4].decode(errors="replace").split())[:EXCERPT]
         sent = self.sent.decode(errors="replace")
         sent += unquote_plus(sent)
-        return re.sub(r"[\w.+/=~-]{6,}", lambda word: "…" if word[0] in sent else word[0], text)
+        return re.sub(r"[\w+~-]{6,}", lambda word: "…" if word[0] in sent else word[0], text)
 
 
 def judge(answer: Answer, asked: Asked, expect: tuple[int, ...], now: int) -> Answer:

@@ -90,7 +90,7 @@ READING = {
 DOING = {
     "setup": {"home", "ready"},
     "outlet add spare --kind website --group idle --set site_name=镇": OUTLET,
-    "outlet set spare --optional --set theme=plain": OUTLET,
+    "outlet set spare --optional --set theme=#335577": OUTLET,
     "outlet group spare idle reserve": OUTLET,
     "outlet pause spare": OUTLET,
     "outlet resume spare": OUTLET,

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from sync.answer import Answer, Asked
 from sync.clock import SECOND
 from sync.contract import Ambiguous, Misbehaved, OutletError, Receipt, Rejected, TryLater, Unauthorised
 from sync.http import Http, Limits
@@ -521,3 +522,11 @@ def test_mail_clients_are_imported_in_one_module_only() -> None:
         if re.search(r"^\s*(import|from) smtplib", file.read_text(), re.MULTILINE)
     ]
     assert ["sync/smtp.py"] == found
+
+
+def test_a_secret_that_comes_back_in_another_shape_is_not_repeated() -> None:
+    """A gateway echoes the address with the key as a part of its path, or with its signs as percent codes."""
+    sent = b"POST /send?key=0f1e2d3c-secret-4b5a HTTP/1.1\r\n\r\n"
+    asked = Asked("POST", "https://gate.example/send", sent, creates=True)
+    for echoed in ("/hook/0f1e2d3c-secret-4b5a/no", "key%3D0f1e2d3c-secret-4b5a", "x=0f1e2d3c-secret-4b5a."):
+        assert "secret" not in asked.said(Answer(502, {}, f"bad gateway: {echoed}".encode()))
