@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import unquote_plus, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 from sync.clock import SECOND, instant
 from sync.contract import Ambiguous, Misbehaved, OutletError, Rejected, TryLater, Unauthorised
@@ -69,7 +69,7 @@ class Asked:
         """An excerpt of the answer, without anything that we had sent."""
         if "html" in answer.headers.get("Content-Type", ""):
             return "an HTML page"
-        text = " ".join(answer.body[: EXCERPT * 4].decode(errors="replace").split())[:EXCERPT]
+        text = unquote(" ".join(answer.body[: EXCERPT * 4].decode(errors="replace").split())[:EXCERPT])
         sent = self.sent.decode(errors="replace")
         sent += unquote_plus(sent)
         return re.sub(r"[\w+~-]{6,}", lambda word: "…" if word[0] in sent else word[0], text)
