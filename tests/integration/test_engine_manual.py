@@ -325,6 +325,16 @@ def test_an_open_task_gives_way_to_the_correction(world: World) -> None:
     assert "verified" == world.states(second)["news"]
 
 
+def test_what_a_person_says_meanwhile_does_not_hold_the_correction(world: World) -> None:
+    """The old text was published by hand after all: told late, it changes a place, and nobody else waits for that."""
+    first, one = task(world)
+    second = correct(world, item_of(world, first), at=30)
+    paste(world, first)
+    control.settle(world.ctx, one, "public", PAGE)
+    world.run(40)
+    assert {"site": "verified", "news": "accepted"} == world.states(second)
+
+
 # ---- withdrawals
 
 

@@ -14,7 +14,7 @@ from sync.contract import (
     Shot,
     TryLater,
 )
-from sync.engine import control
+from sync.engine import control, outcome
 from sync.engine.report import exit_code, finished
 from sync.engine.withdraw import Withdrawal, withdraw
 from sync.flow import E
@@ -79,6 +79,7 @@ def test_it_goes_out_once_the_page_was_seen(world: World) -> None:
     made = world.plan("site,blog,bot", at=60)
     world.run(1)
     assert {"prepared"} == set(world.states(made).values())
+    assert world.rows(made)["bot"].due_at is None, "nobody looks after it yet"
     world.run_to(made, before=0.5)
     assert {"site": "releasing", "blog": "releasing", "bot": "prepared"} == world.states(made)
     world.run(10)
@@ -142,6 +143,9 @@ def test_while_the_page_is_not_as_approved_it_waits_and_says_so(world: World) ->
     assert ("site", "committed", 4) == (told(world, made, "bot")["waits_for"], report["state"], exit_code(report))
     assert "site" in messages(told(world, made, "bot"))
     assert finished(report), "waiting longer brings nothing: a person has to look"
+    with world.store.write() as connection:  # whatever else becomes of its release
+        outcome.settle(world.ctx, connection, made)
+    assert world.rows(made)["bot"].due_at is None, "nobody is called for it"
     world.run(4_000)
     assert 0 == world.published("bot")
     mended(world, "site")
@@ -173,6 +177,51 @@ def test_without_a_canonical_outlet_it_waits_for_every_required_one(world: World
     mended(world, "page")
     world.run(120)
     assert "closed" == world.states(made)["bot"]
+
+
+def test_with_a_canonical_outlet_it_waits_for_no_other(world: World) -> None:
+    """Its readers are led to that page; what another outlet shows is another matter."""
+    with_outlets(world, site="site", blog="memory", bot="bot")
+    world.outside["blog"].scripts.extend([None, altering(world, "blog")])
+    made = world.plan("site,blog,bot", at=20)
+    world.run(60)
+    assert {"site": "verified", "blog": "released", "bot": "closed"} == world.states(made)
+
+
+@pytest.mark.parametrize("left", [True, False], ids=["another is seen", "nothing is left"])
+def test_what_a_person_gave_up_is_not_waited_for(world: World, left: bool) -> None:
+    """It goes out for what is there. When nothing is, it stays, and says how it is ended."""
+    with_outlets(world, page="memory", **({"blog": "memory"} if left else {}), bot="bot")
+    world.outside["page"].faults.extend([None, "reject"])
+    made = world.plan(",".join(world.outside), at=20)
+    world.run(60)
+    assert ("failed", "prepared") == (world.states(made)["page"], world.states(made)["bot"])
+    control.drop(world.ctx, world.rows(made)["page"].id)
+    world.run(60)
+    if left:
+        assert {"page": "cancelled", "blog": "verified", "bot": "closed"} == world.states(made)
+        return
+    waits = told(world, made, "bot")
+    assert ("prepared", "", True) == (waits["state"], waits["waits_for"], "delivery drop" in waits["next"])
+    assert 0 == world.published("bot")
+    control.drop(world.ctx, world.rows(made)["bot"].id)
+    world.run(10)
+    assert ("cancelled", "released") == (world.states(made)["bot"], world.release(made).state)
+
+
+def test_made_due_too_early_it_waits_all_the_same(world: World) -> None:
+    """As by a program that does not know of notifications: the claim asks once more."""
+    with_outlets(world, site="site", bot="bot")
+    made = world.plan("site,bot", at=60)
+    world.run(5)
+    with world.store.write() as connection:
+        rows = world.rows(made)
+        deliveries.note(connection, rows["bot"], duty="release", due_at=rows["site"].due_at)
+    world.run_to(made, before=0.5)
+    assert {"site": "releasing", "bot": "prepared"} == world.states(made)
+    world.run(20)
+    assert {"site": "verified", "bot": "closed"} == world.states(made)
+    assert world.rows(made)["site"].visible_at < world.outside["bot"].posts[0].at
 
 
 def test_of_several_items_each_waits_for_its_own(world: World) -> None:
@@ -304,6 +353,29 @@ def test_it_does_not_delay_another_that_follows_late(world: World) -> None:
     slow = world.rows(made)["slow"]
     assert slow.fire_at - _prepared_at(world, slow.id) < 1_000_000
     assert "no connection" in messages(told(world, made, "deaf"))
+
+
+def test_due_together_the_other_goes_first(world: World) -> None:
+    """Taken by one process at one moment: what is public is not kept waiting by what cannot be armed."""
+    world.add("site", "site")
+    world.add("slow", required=False).faults.extend(["refuse"] * 4)
+    world.add("deaf", "deaf")
+    world.process("prepare")
+    gone = world.process("release")
+    made = world.plan("site,slow,deaf", at=20)
+    world.run(30)
+    assert {"site": "verified", "slow": "rendered", "deaf": "prepared"} == world.states(made)
+    world.run(8)  # whatever it holds is given back
+    world.processes.remove(gone)
+    world.run(300)
+    rows = world.rows(made)
+    assert ("prepared", None, None) == (rows["slow"].state, rows["slow"].owner, rows["deaf"].owner)
+    assert max(rows["slow"].due_at, rows["deaf"].due_at) <= world.clock.now()
+    before = world.clock.now()
+    world.process("release")
+    world.run(60)
+    assert "verified" == world.states(made)["slow"]
+    assert world.rows(made)["slow"].fire_at - before < 1_000_000
 
 
 def test_no_outlet_starts_earlier_because_of_it(world: World) -> None:
