@@ -193,7 +193,8 @@ def _channels(
             server = sandbox_of(row.kind)
             home = sandbox_home(settings, server)
             outlet = made.twin(outlet, sandbox_address(settings, server, row.name), str(home / row.name))
-        http = PacedEgress(egress(outlet.private_network), row, made.can.budgets, pace, purse, clock)
+        granted = made.can.budgets if row.live or settings.budgets == "all" else ()
+        http = PacedEgress(egress(outlet.private_network), row, granted, pace, purse, clock)
         tools = Tools(http, blob, pages, clock.now, keeper.of(row), http.spend, mail(outlet.private_network))
         return paced(made(outlet, tools), http, row, pace, arming, clock)
 

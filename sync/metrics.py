@@ -21,8 +21,9 @@ from sqlalchemy import Connection, func, select
 from sync.clock import SECOND
 from sync.engine.context import Context
 from sync.engine.evidence import clock_offset, kernel_clock
+from sync.engine.outlook import budgets_left
 from sync.engine.verify import counted
-from sync.store import copies, journal, outlets
+from sync.store import copies, expiries, journal, outlets, pace
 from sync.store.tables import SCHEMA, delivery, feed, ping, release
 
 LANES = ("prepare", "release")
@@ -57,6 +58,7 @@ class Figures:
             )
             yield from self._states(connection)
             yield self._due(connection, now)
+            yield from self._outlets(connection, now)
             yield CounterMetricFamily("tongfa_log_entries", "entries of the sync log", value=journal.size(connection))
             yield from self._measured(connection)
 
@@ -92,6 +94,33 @@ class Figures:
             if due_at is not None:
                 oldest.add_metric([beside.name], (now - due_at) / SECOND)
         return oldest
+
+    def _outlets(self, connection: Connection, now: int) -> Iterator[Metric]:
+        """How outlets are, as far as it is known without asking them."""
+        every, dead = outlets.every(connection), pace.breakers(connection)
+        breakers = GaugeMetricFamily("tongfa_outlet_breaker", "1: dead, and left alone", labels=["outlet"])
+        waits = GaugeMetricFamily("tongfa_outlet_patience_seconds", "that it has asked for", labels=["outlet"])
+        holds = pace.holds(connection, now)
+        for row in every:
+            is_open = row.name in dead and dead[row.name].state == pace.OPEN
+            breakers.add_metric([row.name], float(is_open))
+            until = [one.until for one in holds if (one.outlet, one.live) == (row.name, row.live)]
+            waits.add_metric([row.name], (max(until, default=now) - now) / SECOND)
+        yield breakers
+        yield waits
+        left = GaugeMetricFamily(
+            "tongfa_outlet_budget_left", "calls that a release may make", labels=["outlet", "budget"]
+        )
+        for name, budget, rest in budgets_left(self._ctx, connection):
+            left.add_metric([name, budget.name], rest)
+        yield left
+        expire = GaugeMetricFamily(
+            "tongfa_outlet_credentials_expire_seconds", "until they end, as last told", labels=["outlet"]
+        )
+        for name, known in expiries.current(connection).items():
+            if known.expires_at is not None:
+                expire.add_metric([name], (known.expires_at - now) / SECOND)
+        yield expire
 
     def _measured(self, connection: Connection) -> Iterator[Metric]:
         """Skew and lateness of the newest releases, and each outlet's own delay."""

@@ -139,6 +139,11 @@ class Settings(BaseSettings):
         "those of `tongfa up` are known.",
         json_schema_extra={"shown": "none"},
     )
+    budgets: Literal["all", "live"] = Field(
+        "all",
+        description="Whose budgets of calls are kept: all outlets', or those of live ones only, for tests whose "
+        "sandboxes grant everything.",
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -7,6 +7,7 @@ whoever asked for calls waits for all of them.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -18,6 +19,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 KEPT = 32  # threads that wait for the next call; what is beyond ends with its calls
+log = logging.getLogger(__name__)
 
 
 class _Threads:
@@ -92,6 +94,16 @@ def batches(
     finally:
         for _ in range(awaited):
             ended.get()
+
+
+def aside(act: Callable[[], object]) -> None:
+    """Run it in a thread of its own, at once. Nobody waits for it; what it raises is logged."""
+
+    def work() -> None:
+        if isinstance(raised := _answer(act), BaseException):
+            log.error("what was done aside failed: %s", raised, exc_info=raised)
+
+    _threads.run(work)
 
 
 class TooLate(Exception):

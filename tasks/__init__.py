@@ -12,6 +12,7 @@ TASKS: dict[str, Callable[[list[str]], None]] = {
     "carry": prepare.carry,
     "withdraw": prepare.withdraw,
     "recover": prepare.recover,
+    "upkeep": prepare.upkeep,
     "errands": prepare.errands,
     "release": release.release,
 }

@@ -8,6 +8,7 @@ from sync.engine.carry import carry as carry_on
 from sync.engine.reconcile import reconcile as look_after
 from sync.engine.recover import look_up
 from sync.engine.removal import remove
+from sync.engine.upkeep import run as look_around
 from tasks.base import ctx
 
 
@@ -34,6 +35,11 @@ def withdraw(ids: list[str]) -> None:
 def recover(ids: list[str]) -> None:
     """After a restore: which deliveries, the rows say."""
     look_up(ctx())
+
+
+def upkeep(ids: list[str]) -> None:
+    """Which outlets, the rows say."""
+    look_around(ctx())
 
 
 def errands(ids: list[str]) -> None:

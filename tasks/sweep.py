@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sync.bell import bell_at
 from sync.clock import SECOND
-from sync.engine import errands
+from sync.engine import errands, upkeep
 from sync.engine.context import Context
 from sync.engine.reconcile import disown
 from sync.engine.recover import is_waiting
@@ -123,6 +123,8 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # the worker's bl
         if lane == "prepare":
             if is_waiting(ctx):
                 self._direct.run(TASKS["recover"], [])  # asks the outlets in rounds, until all have answered
+            if upkeep.is_due(ctx):
+                self._direct.run(TASKS["upkeep"], [])
             dead = {row.owner for row in owned if row.owner != ctx.owner and ctx.lock.is_dead(row.owner)}
             # By its epoch: whoever is rung for it may die as well, and the next is rung at once, not after a while.
             orphans = [(row.id, row.owner, row.epoch) for row in owned if row.owner in dead] + waiting

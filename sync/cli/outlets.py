@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sync.bootstrap import create_home, kinds
+from sync.breaker import failed
 from sync.cli.given import capabilities, need_all, refuse_unusable, secrets_given, settings_given
 from sync.cli.lookup import named_outlet
 from sync.cli.output import (
@@ -30,6 +31,7 @@ from sync.engine import control
 from sync.engine.approval import outlet_changed
 from sync.engine.context import Context
 from sync.engine.doctor import prove
+from sync.engine.pace import Pace
 from sync.engine.people import going_live, home_unit
 from sync.model import BadInput, Outlet
 from sync.store import outlets
@@ -142,6 +144,8 @@ def check(name: Name, json: Json = False) -> None:
     ctx = wired()
     row = _row(ctx, name)
     error, found = prove(ctx, row)
+    if failed(error) is False:  # it answers: whoever left it alone goes on
+        Pace.of(ctx).looked(row, error)
     if error is not None:
         shown = found.shown(ctx.settings.lang)
         if json:

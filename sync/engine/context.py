@@ -10,6 +10,7 @@ from typing import Any
 
 from sync.clock import Clock
 from sync.contract import Accepted, Channel, Prepared, Receipt
+from sync.engine.turns import Turns
 from sync.model import Asset, AssetRole, Rendition, Token
 from sync.ownership import Ownership
 from sync.settings import Settings
@@ -73,6 +74,7 @@ class Context:
     actor: str
     named: str | None = None  # the person for whom a command acts, when it names one
     held: Held = field(default_factory=Held)
+    turns: Turns = field(default_factory=Turns)
     kinds: dict[str, str] = field(default_factory=dict)  # outlet → its kind, which never changes
 
     @property

@@ -7,7 +7,7 @@ from functools import partial
 
 from sync.clock import MILLISECOND, SECOND
 from sync.contract import Ambiguous, OutletError, TryLater
-from sync.engine import footing
+from sync.engine import footing, outlook
 from sync.engine.context import Context
 from sync.engine.evidence import clock_offset, differ, kernel_clock
 from sync.engine.finding import Finding, Said, guarded
@@ -227,6 +227,10 @@ CHECKS: tuple[tuple[str, Callable[[Context], list[Finding]]], ...] = (
     ("due work", _waiting),
     ("clock", _clock),
     ("outlets", _outlets),
+    ("breaker", outlook.breakers),
+    ("patience", outlook.patience),
+    ("budget", outlook.used_up),
+    ("credentials", outlook.credentials),
     ("deliveries", _open),
     ("copies", _public),
     ("pings", _pings),

@@ -109,8 +109,10 @@ class Pace:
         if closed:
             self._ring("prepare")
 
-    def looked(self, outlet: Record, error: BaseException | None) -> None:
-        """Somebody looked whether the outlet is back, and this came of it. An answer of any kind closes its breaker."""
+    def looked(self, outlet: Record, error: BaseException | None, due_at: int | None = None) -> None:
+        """Somebody looked whether the outlet is back, and this came of it. An answer of any kind closes its breaker.
+
+        `due_at`: when the look was due; while it lasted, deliveries waited for another instant."""
         alive = error is None or (isinstance(error, OutletError) and not isinstance(error, HeldBack))
         alive = alive and failed(error) is not True
         with self.store.write() as connection:
@@ -119,7 +121,7 @@ class Pace:
             if row is None or row.state != pace.OPEN:
                 return
             if alive:
-                self._close(connection, outlet, row, "it answers again", now)
+                self._close(connection, outlet, row, "it answers again", now, due_at)
             elif isinstance(error, HeldBack):
                 pace.note(connection, row, half_open_at=max(now, error.not_before or 0) + SECOND)
             else:
@@ -166,16 +168,14 @@ class Pace:
             pace.move(connection, outlet, row, pace.OPEN, why=why, now=now, actor=self._actor, half_open_at=again)
         return False
 
-    def _close(self, connection: Connection, outlet: Record, row: Record, why: str, now: int) -> None:
+    def _close(
+        self, connection: Connection, outlet: Record, row: Record, why: str, now: int, due_at: int | None = None
+    ) -> None:
         """What waited for it is due, oldest first."""
         pace.move(connection, outlet, row, pace.CLOSED, why=why, now=now, actor=self._actor, failures=0, recent=[])
-        if row.half_open_at is None:
-            return
-        waiting = deliveries.some(
-            connection, pace.waiting(connection, outlet.name, row.half_open_at + GRACE), light=True
-        )
-        oldest = sorted(waiting, key=lambda one: (one.since, one.id))
-        changes = [Change(one, values={"due_at": now + place}) for place, one in enumerate(oldest)]
+        instants = [at + GRACE for at in (row.half_open_at, due_at) if at is not None]
+        waiting = deliveries.some(connection, pace.waiting(connection, outlet.name, instants), light=True)
+        changes = [Change(one, values={"due_at": now + place}) for place, one in enumerate(waiting)]
         deliveries.change_all(connection, changes, at=now, actor=self._actor)
 
 

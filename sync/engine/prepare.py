@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sync.clock import SECOND
 from sync.contract import Place, Prepared, TryLater, Unsupported
 from sync.engine import approval, outcome
+from sync.engine.admission import Turn, in_turn
 from sync.engine.context import Context, dump, prepared, rendition, replaced
 from sync.engine.identity import barred_of, must_wait, wait
 from sync.engine.outcome import Answer
@@ -32,30 +33,42 @@ def prepare(ctx: Context, ids: Sequence[str]) -> None:
 
     The in-flight state is committed before the first byte. Dying after that leaves it to a probe.
     """
-    with ctx.held.during(ids):
-        rows = {row.id: row for row in _begin(ctx, ids)}
+    in_turn(ctx, "prepare", ids, _prepare)
+
+
+def _prepare(ctx: Context, turn: Turn) -> None:
+    with ctx.held.during(turn.ids):
+        rows = {row.id: row for row in _begin(ctx, turn.ids)}
+        turn.ended(one for one in turn.ids if one not in rows)
         if not rows:
             return
         with ctx.store.read() as connection:
             there = outlets.some(connection, (row.outlet for row in rows.values()))
             installation = outlets.identity(connection)
         calls = {one: partial(_call, ctx, row, there[row.outlet], installation) for one, row in rows.items()}
-        for batch in batches(calls):
+        for batch in batches(turn.ordered(calls)):
             outcome.all_answered(ctx, [Answer(rows[one], answer) for one, answer in batch])
+            turn.ended(one for one, _ in batch)
 
 
 def discard(ctx: Context, ids: Sequence[str]) -> None:
     """Remove the hidden drafts of a cancelled release. Repeating it is harmless."""
-    with ctx.held.during(ids):
+    in_turn(ctx, "discard", ids, _discard)
+
+
+def _discard(ctx: Context, turn: Turn) -> None:
+    with ctx.held.during(turn.ids):
         with ctx.store.write() as connection:
             begun = []
-            for row in deliveries.some(connection, ids):
+            for row in deliveries.some(connection, turn.ids):
                 due = row.state == D.PREPARED and row.owner is None and row.duty == "discard"
                 if due and not must_wait(ctx, connection, row):
                     begun.append(_claimed(ctx, connection, row, E.DISCARD_BEGUN))
         rows = {row.id: row for row in begun}
-        for one, answer in together({row.id: partial(discard_call, ctx, row) for row in begun}):
+        turn.ended(one for one in turn.ids if one not in rows)
+        for one, answer in together(turn.ordered({row.id: partial(discard_call, ctx, row) for row in begun})):
             outcome.answered(ctx, rows[one], answer)
+            turn.ended([one])
 
 
 def discard_call(ctx: Context, row: Record) -> None:

@@ -14,6 +14,7 @@ from sync import verdict
 from sync.clock import SECOND, iso
 from sync.contract import Accepted, Prepared, Receipt
 from sync.engine import outcome
+from sync.engine.admission import Turn, in_turn
 from sync.engine.approval import waits
 from sync.engine.context import Context, accepted, prepared, rendition, replaced
 from sync.engine.identity import must_wait
@@ -29,15 +30,19 @@ from sync.together import together
 
 def reconcile(ctx: Context, ids: Sequence[str]) -> None:
     """Look after these deliveries, and after releases that waited too long."""
-    with ctx.held.during(ids):
-        with ctx.store.write() as connection:
-            _hold_overdue(ctx, connection)
-            for row in deliveries.some(connection, ids):
-                if row.owner is not None and row.owner != ctx.owner and ctx.lock.is_dead(row.owner):
-                    take_over(ctx, connection, row)
+    with ctx.held.during(ids), ctx.store.write() as connection:
+        _hold_overdue(ctx, connection)
+        for row in deliveries.some(connection, ids):
+            if row.owner is not None and row.owner != ctx.owner and ctx.lock.is_dead(row.owner):
+                take_over(ctx, connection, row)
+    in_turn(ctx, "reconcile", ids, _look_up)
+
+
+def _look_up(ctx: Context, turn: Turn) -> None:
+    with ctx.held.during(turn.ids):
         claimed = []
         with ctx.store.write() as connection:
-            for row in deliveries.some(connection, ids):
+            for row in deliveries.some(connection, turn.ids):
                 if row.owner is not None or row.duty != "reconcile" or (row.due_at or 0) > ctx.store.now(connection):
                     continue
                 # These two are no looks: they remove, and ask once more to remove.
@@ -48,7 +53,8 @@ def reconcile(ctx: Context, ids: Sequence[str]) -> None:
                 claimed.append(deliveries.note(connection, row, **mine))
             asked_at = ctx.store.now(connection)  # or earlier than the looks, never later
         rows = {row.id: row for row in claimed}
-        for one, found in together({row.id: partial(_look, ctx, row) for row in claimed}):
+        turn.ended(one for one in turn.ids if one not in rows)
+        for one, found in together(turn.ordered({row.id: partial(_look, ctx, row) for row in claimed})):
             if rows[one].state == D.WITHDRAWING:
                 store_cleared(
                     ctx, rows[one], found if isinstance(found, Cleared | BaseException) else RuntimeError(one)
@@ -57,6 +63,7 @@ def reconcile(ctx: Context, ids: Sequence[str]) -> None:
                 outcome.answered(ctx, rows[one], found)
             else:
                 outcome.probed(ctx, rows[one], found, asked_at)
+            turn.ended([one])
 
 
 def take_over(ctx: Context, connection: Connection, row: Record) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from sync.clock import SECOND
 from sync.contract import OutletError, Receipt, Rejected, Reveal, Stale, TryLater, Unsupported
 from sync.engine import announce, notice, outcome
+from sync.engine.admission import Turn, in_turn
 from sync.engine.context import Context, rendition
 from sync.engine.evidence import reading
 from sync.engine.identity import must_wait
@@ -54,10 +55,16 @@ class Cleared:
 
 def remove(ctx: Context, ids: Sequence[str]) -> None:
     """Clear what is due of these deliveries, side by side: withdrawals, and corrections whose old copy is left."""
-    with ctx.held.during(ids):
-        rows = {row.id: row for row in _begin(ctx, ids)}
-        for one, cleared in together({row.id: partial(clear, ctx, row) for row in rows.values()}):
+    in_turn(ctx, "withdraw", ids, _remove)
+
+
+def _remove(ctx: Context, turn: Turn) -> None:
+    with ctx.held.during(turn.ids):
+        rows = {row.id: row for row in _begin(ctx, turn.ids)}
+        turn.ended(one for one in turn.ids if one not in rows)
+        for one, cleared in together(turn.ordered({row.id: partial(clear, ctx, row) for row in rows.values()})):
             store(ctx, rows[one], cleared)
+            turn.ended([one])
 
 
 def _begin(ctx: Context, ids: Sequence[str]) -> list[Record]:

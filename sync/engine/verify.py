@@ -15,6 +15,7 @@ from typing import Any
 from sync.clock import MILLISECOND, SECOND
 from sync.contract import OutletError, Receipt, Reveal, Unsupported
 from sync.engine import announce, outcome
+from sync.engine.admission import Turn, in_turn
 from sync.engine.context import Context, accepted, prepared, receipt, rendition, replaced
 from sync.engine.evidence import reading
 from sync.flow import D, E
@@ -50,11 +51,15 @@ class Watched:
 
 def verify(ctx: Context, ids: Sequence[str]) -> None:
     """Watch these deliveries for a moment, side by side, and store what was seen."""
+    in_turn(ctx, "verify", ids, _verify)
+
+
+def _verify(ctx: Context, turn: Turn) -> None:
     with ctx.store.write() as connection:
         now = ctx.store.now(connection)
         due = [
             row
-            for row in deliveries.some(connection, ids)
+            for row in deliveries.some(connection, turn.ids)
             if row.duty == "verify" and row.due_at is not None and row.due_at <= now
         ]
         shielded = [Change(row, values={"due_at": now + READ_SHIELD}) for row in due]
@@ -64,9 +69,11 @@ def verify(ctx: Context, ids: Sequence[str]) -> None:
     places, latest = _places(ctx, due), _Latest(ctx, due)
     public: list[str] = []
     watches = {row.id: partial(_watch, ctx, row, places[row.id], latest) for row in due}
-    for batch in batches(watches, gather=GATHER):
+    turn.ended(one for one in turn.ids if one not in watches)
+    for batch in batches(turn.ordered(watches), gather=GATHER):
         _store(ctx, {one: watched for one, watched in batch if isinstance(watched, Watched) and not watched.polled})
         public += _look_further(ctx, batch)
+        turn.ended(one for one, _ in batch)
     if public:
         verify(ctx, public)  # a reader may see it from now on: no waiting for the next look for due rows
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sync.breaker import Health
 from sync.clock import iso
 from sync.store import journal
-from sync.store.tables import FORM, Record, breaker, delivery, outlet, outlet_hold
+from sync.store.tables import FORM, Record, breaker, delivery, outlet, outlet_hold, release
 
 CLOSED, OPEN = "closed", "open"
 
@@ -106,10 +106,11 @@ def due(connection: Connection, now: int) -> Sequence[Record]:
     return connection.execute(wanted).all()
 
 
-def waiting(connection: Connection, outlet_name: str, due_at: int) -> list[str]:
-    """Deliveries of the outlet that were put off until that very instant."""
-    those = (delivery.c.outlet == outlet_name, delivery.c.due_at == due_at, delivery.c.form <= FORM)
-    wanted = select(delivery.c.id).where(*those)
+def waiting(connection: Connection, outlet_name: str, instants: Sequence[int]) -> list[str]:
+    """Deliveries of the outlet that were put off until one of these very instants, those planned first first."""
+    those = (delivery.c.outlet == outlet_name, delivery.c.due_at.in_(instants), delivery.c.form <= FORM)
+    wanted = select(delivery.c.id).join(release, release.c.id == delivery.c.release).where(*those)
+    wanted = wanted.order_by(release.c.created_at, delivery.c.id)
     return list(connection.execute(wanted).scalars())
 
 

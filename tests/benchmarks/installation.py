@@ -89,6 +89,7 @@ def installed(
             "sandbox_urls": ",".join(f"{kind}={address}" for kind, address in sandboxes.items()),
             "workers_prepare": 1,
             "workers_release": 1,
+            "budgets": "live",
             **settings,
         },
     )

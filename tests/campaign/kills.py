@@ -50,7 +50,7 @@ from tests.services.postgres import Postgres
 from tests.services.redis import Redis
 
 LANDS_WITHIN = 2.0  # seconds; the sandboxes do at once what they are asked
-SCALED = {"TONGFA_LANDS_WITHIN_S": f"{LANDS_WITHIN:g}", "TONGFA_ARM_BEFORE_S": "4"}
+SCALED = {"TONGFA_LANDS_WITHIN_S": f"{LANDS_WITHIN:g}", "TONGFA_ARM_BEFORE_S": "4", "TONGFA_BUDGETS": "live"}
 # One receiver is known to ignore what it was told before, the blind one is not, and has no pages that could be asked.
 FEW = {"site": "website", "mastodon-1": "mastodon", "wechat-1": "wechat", "webhook-1": "webhook", "blind": "webhook"}
 KINDS = {"website": 4, "mastodon": 8, "wechat": 4, "webhook": 3}

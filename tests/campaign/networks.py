@@ -36,7 +36,7 @@ HOOK = ("--set", "url=https://app.example/hook", "--set", "public_url_template=h
 RELEASES = 3  # of each case
 HANG = 60.0  # seconds after the link is whole
 # What the sandboxes do, they do at once; what a black hole held back reaches them when it ends.
-LANDS = {"TONGFA_LANDS_WITHIN_S": "6"}
+LANDS = {"TONGFA_LANDS_WITHIN_S": "6", "TONGFA_BUDGETS": "live"}
 LONGEST = {"database": 8.0, "broker": 8.0, "outlet": 4.0}  # seconds that a link is broken
 
 

@@ -207,6 +207,9 @@ def test_anonymous_reads_count_where_the_budget_says_so(process: Callable[[], On
     egress.read(URL + "/page/2")
     with pytest.raises(HeldBack, match="reads"):
         egress.read(URL + "/page/3")
+    for _ in range(CALLS.calls):
+        egress.read(URL + "/other")
+    call(egress)
 
 
 def test_a_day_ends_at_midnight_in_china(process: Callable[[], OneProcess], clock: SetClock) -> None:
@@ -337,6 +340,20 @@ def test_a_large_budget_is_taken_a_few_at_a_time(process: Callable[[], OneProces
     assert 1_000 - 21 == ledger.room(LARGE, clock.now(), releasing=False)
 
 
+def test_a_lease_counts_as_made_when_it_ends(process: Callable[[], OneProcess], clock: SetClock) -> None:
+    """The last of its calls may leave then; and a release takes its own place, not one of a lease."""
+    one, budget = process(), Budget("calls a minute", 1_000, 64)
+    call(one.egress(budget))
+    arming = one.egress(budget)
+    arming.releasing = True
+    shot(arming)
+    assert 1 == sum(stamp.releasing for stamp in _ledger(one.store, budget).spent)
+    clock.advance(64 + 64 / 60 - 0.001)
+    assert _ledger(one.store, budget).room(budget, clock.now(), releasing=False) < 1_000
+    clock.advance(2)
+    assert 1_000 == _ledger(one.store, budget).room(budget, clock.now(), releasing=False)
+
+
 def _ledger(store: Store, budget: Budget) -> Any:
     with store.read() as connection:
         return budgets.read(connection, BLOG, [budget.name])[budget.name]
@@ -419,7 +436,9 @@ def test_all_processes_wait_when_an_outlet_asks_for_it(process: Callable[[], One
     call(other.egress())
 
 
-def test_a_wait_may_concern_some_calls_only(process: Callable[[], OneProcess]) -> None:
+def test_a_wait_may_concern_some_calls_only(
+    process: Callable[[], OneProcess], caplog: pytest.LogCaptureFixture
+) -> None:
     """Or one delivery alone, of which the others hear nothing."""
     one, other = process(), process()
     one.pace.heard(one.outlet, TryLater("the day's calls are used up", AT + 300 * SECOND, of="POST /posts"))
@@ -427,6 +446,7 @@ def test_a_wait_may_concern_some_calls_only(process: Callable[[], OneProcess]) -
     call(other.egress(), "/posts", "GET")
     with pytest.raises(HeldBack, match="used up"):
         call(other.egress(), "/posts", "POST")
+    assert [] == caplog.records
 
 
 def test_a_reader_who_is_asked_to_wait_holds_up_readers_only(process: Callable[[], OneProcess]) -> None:

@@ -374,6 +374,11 @@ def test_nobody_sees_it(process: Callable[..., TokenKeeper], store: Store, caplo
         fresh = kept(store)._asdict() | {"name": "refresh"}
         connection.execute(outlet_token.insert(), fresh)
     assert "other" == blog(process()).get("refresh", Ask("other"))
+    change(store, live=True)
+    with store.write() as connection:
+        connection.execute(outlet_token.insert(), fresh | {"name": "access", "live": True, "generation": 2})
+    assert "of the outlet" == blog(process()).get("access", Ask("of the outlet"))
+    change(store, live=False)
     assert "anew" == blog(process(key=b"1" * 32)).get("access", Ask("anew"))
 
 

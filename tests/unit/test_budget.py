@@ -106,6 +106,15 @@ def test_a_large_budget_stays_short() -> None:
     assert len(ledger.spent) <= STEPS + 2
 
 
+def test_a_large_budget_counts_a_call_a_little_too_long_and_never_too_short() -> None:
+    """A whole window after a call, there is no room for another yet; a step later there is."""
+    budget = Budget("calls", 100, 64)
+    at = NOW + SECOND * 9 // 10
+    ledger, _ = Ledger().take(budget, at, 100, at=at, releasing=False)
+    assert 0 == ledger.room(budget, at + 64 * SECOND - 1, releasing=False)
+    assert 100 == ledger.room(budget, at + 65 * SECOND, releasing=False)
+
+
 def test_many_promises_stay_short_too() -> None:
     ledger = spent(SMALL, NOW, NOW + 1, NOW + 2)
     for _ in range(700):

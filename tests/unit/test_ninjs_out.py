@@ -124,7 +124,7 @@ PIECES = st.sampled_from(
         "<p>a<br>b</p>",
     ]
 )
-FILES = {
+FILES: dict[str, list[Any]] = {
     "cover": [{"file": "red.png"}, {"file": "蓝 色%20&.png", "alt": "封"}],
     "images": [[{"file": "red.png", "alt": "红"}]],
     "attachments": [["form.pdf"], [{"file": "times.csv", "name": "表"}, "red.png"]],
