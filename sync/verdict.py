@@ -33,6 +33,7 @@ MOST_TRIES = 12
 AT_ONCE = 3  # tries to prepare that nobody answered, as when their process died, until the next one waits
 DOUBT_LIMIT = 6 * 3600 * SECOND  # what no look settled for so long needs a person; shown to one long before
 LOOK_SOONEST, LOOK_LATEST = 5 * SECOND, 12 * 60 * SECOND  # between two looks that the outlet does not answer
+POLL_LATEST = 1_800.0  # seconds between two polls of a job that has lasted for hours, unless its kind says longer
 POLL_LIMIT = 72 * 3600 * SECOND  # a queued job nobody heard of for so long needs a person
 
 
@@ -186,7 +187,8 @@ def _poll_again(facts: Facts) -> Verdict:
     if waited > POLL_LIMIT:
         return Verdict(E.IN_DOUBT, None, why="the outlet never said how its job ended")
     passed = [poll for poll in facts.polls if round(poll * SECOND) <= waited]
-    coming = facts.polls[len(passed)] if len(passed) < len(facts.polls) else waited / SECOND + facts.polls[-1]
+    longest = max(facts.polls[-1], min(POLL_LATEST, waited / SECOND / 8))  # not every minute for days
+    coming = facts.polls[len(passed)] if len(passed) < len(facts.polls) else waited / SECOND + longest
     return Verdict(None, facts.now + max(SECOND // 10, round(coming * SECOND) - waited))
 
 

@@ -35,7 +35,7 @@ from sync.together import together
 WATCH = 2.0  # seconds that a removed copy is read again, until nothing is found
 BETWEEN_READS = 0.05  # seconds
 AGAIN = (1, 2, 5, 10, 30, 60, 120, 300, 600)  # seconds; the last repeats
-NOT_YET = SECOND // 5  # µs; the copy is just becoming public, or may be
+NOT_YET, LATEST = SECOND // 5, 15 * SECOND  # µs between two looks whether what is becoming public is there by now
 SHIELD = 30 * SECOND  # µs in which nobody else starts on the same superseded copy
 
 
@@ -121,7 +121,9 @@ def _is_coming(ctx: Context, connection: Connection, row: Record, now: int) -> b
         is_what = "unresolved" if doubtful.state == D.UNRESOLVED else "a person's open task"
         message = f"delivery {doubtful.id} there is {is_what}: say what you find with `tongfa delivery settle`"
         problems = [outcome.shown(Problem("outlet", message, fatal=False))]
-    deliveries.note(connection, row, due_at=now + (NOT_YET if doubtful is None else 5 * SECOND), problems=problems)
+    # A job may take hours: each look is a write, so they come ever more rarely.
+    again = min(LATEST, max(NOT_YET, (now - row.since) // 16))
+    deliveries.note(connection, row, due_at=now + (again if doubtful is None else 5 * SECOND), problems=problems)
     return True
 
 

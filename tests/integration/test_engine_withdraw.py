@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from sync.engine.control import settle
 from sync.engine.report import exit_code
 from sync.engine.withdraw import Withdrawal, withdraw
 from sync.model import BadInput
-from sync.store import copies, outlets
+from sync.store import copies, deliveries, outlets
+from sync.store.tables import Record
 from tests.integration.world import World
 
 
@@ -289,3 +292,29 @@ def test_withdrawn_after_a_correction_in_place_no_copy_counts(world: World) -> N
         assert ["removed", "removed"] == [one.state for one in copies.of_item(connection, item)]
     with pytest.raises(BadInput, match="public nowhere"):
         take_back(world, item)
+
+
+def test_a_job_that_takes_its_time_is_waited_for_without_a_write_each_moment(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an outlet accepted may become public after a long while, and is removed then; until then looks get rare."""
+    world.add("queue", "queued").late_by = 1_200.0
+    world.process()
+    first = world.plan("queue", at=10)
+    world.run(20)
+    assert {"queue": "accepted"} == world.states(first)
+    made = take_back(world, item_of(world, first))
+    looks = []
+    note = deliveries.note
+
+    def counted(connection: Connection, row: Record, **values: Any) -> Record:
+        looks.extend([row.id] if row.duty == "withdraw" else [])
+        return note(connection, row, **values)
+
+    monkeypatch.setattr(deliveries, "note", counted)
+    world.run(1_000)
+    assert {"queue": "planned"} == world.states(made)
+    assert 20 < len(looks) < 200
+    world.run(600)
+    assert {"queue": "withdrawn"} == world.states(made)
+    assert (1, []) == (world.published("queue"), world.outside["queue"].posts)

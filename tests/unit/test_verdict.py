@@ -351,3 +351,16 @@ def test_an_outlet_that_cannot_be_asked_is_asked_ever_more_rarely(state: D) -> N
         at = verdict.due
     assert [5 * SECOND] * 4 == looks[:4]
     assert len(looks) <= 60 and max(looks) <= 12 * 60 * SECOND
+
+
+def test_a_job_that_takes_days_is_asked_about_ever_more_rarely() -> None:
+    """Fewer than two hundred polls in three days, half an hour apart at most; then a person is asked."""
+    at, polls = NOW, 0
+    while True:
+        verdict = judge_probe(D.ACCEPTED, JOB, replace(FACTS, now=at, since=NOW, polls=(0.3, 1, 3, 10, 30)))
+        if verdict.event is not None or verdict.due is None:
+            break
+        assert verdict.due - at <= 1_801 * SECOND
+        at, polls = verdict.due, polls + 1
+    assert E.IN_DOUBT is verdict.event and at - NOW > 72 * 3600 * SECOND
+    assert polls < 200
