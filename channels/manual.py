@@ -98,7 +98,7 @@ class ManualChannel:
 
     def render(self, edition: Edition, place: Place) -> Rendition:
         html, files = body_html(edition)
-        digests = {path: digest for digest, path in files.items()}
+        digests = {quote(path): digest for digest, path in files.items()}  # as they stand in the HTML
         shown = [Token("title", compare.normal(edition.title))]
         shown += compare.tokens(html, lambda source: digests.get(source, source))
         fields = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from urllib.parse import quote
 
 from lxml import etree
 
@@ -35,7 +36,7 @@ def body_html(edition: Edition) -> tuple[str, dict[str, str]]:
         name = "href" if element.tag == "a" else "src"
         source = element.get(name, "")
         if source.startswith("asset:"):
-            element.set(name, paths[article.asset_of(edition, source).digest])
+            element.set(name, quote(paths[article.asset_of(edition, source).digest]))
     inner = (root.text or "").replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return inner + "".join(etree.tostring(child, encoding="unicode", method="html") for child in root), paths
 

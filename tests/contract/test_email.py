@@ -16,7 +16,7 @@ import pytest
 from channels import email as module
 from channels.email import EmailChannel
 from channels.email_letter import leaving, letter, part_of
-from channels.email_settings import MOST, chosen
+from channels.email_settings import CONTROL, MOST, chosen
 from sync.clock import SECOND
 from sync.contract import (
     Accepted,
@@ -199,6 +199,7 @@ def test_no_title_adds_a_head(mail: EmailBench, title: str) -> None:
     assert usual == read.keys()
     assert not re.search(rb"(?m)^(Bcc|X-Evil):", content)
     assert "evil" not in str(read["To"])
+    assert not CONTROL.search(str(read["Subject"]))
     html = read.get_body(("html",))
     assert html is not None
     assert "<b>" not in str(html.get_content())

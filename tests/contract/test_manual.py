@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pytest
 from lxml import etree
@@ -69,7 +70,7 @@ def test_the_package_needs_nothing_from_elsewhere(manual: ManualBench) -> None:
     files = packed(manual)
     root = etree.fromstring(files["index.html"], etree.HTMLParser(encoding="utf-8"))
     assert [] == list(root.iterdescendants("script", "iframe", "link"))
-    assert {one.get("src") for one in root.iterdescendants("img")} <= files.keys()
+    assert {unquote(one.get("src", "")) for one in root.iterdescendants("img")} <= files.keys()
 
 
 def test_the_text_without_markup_keeps_every_row(manual: ManualBench) -> None:
@@ -112,6 +113,18 @@ def test_words_alone_are_compared_unless_more_is_asked(manual: ManualBench, unma
     assert {"image", "link"} == kinds
     manual.alter("digit")
     assert words.verify(there, rendered(words)).problems
+
+
+def test_where_a_file_of_the_item_lies_is_the_platforms(manual: ManualBench) -> None:
+    """An attachment has another address on each; a link to elsewhere has one."""
+    channel = manual.channel()
+    rendition = rendered(channel, WITH_FILE)
+    path = quote("attachments/02-时刻表_1.csv")
+    assert path in rendition.content
+    moved = rendition.content.replace(path, "https://files.example/7")
+    kinds = {problem.where for problem in channel.verify(manual.pasted(rendition, html=moved), rendition).problems}
+    assert {"link"} == kinds, "one more link, and none missing"
+    assert [] == [token for token in rendition.shown if token.value == path]
 
 
 @pytest.mark.parametrize("kind", ["digit", "cell"])
@@ -174,7 +187,8 @@ def test_a_correction_is_seen_once_the_person_has_made_it(manual: ManualBench) -
     channel = manual.channel()
     first = rendered(channel)
     there = manual.pasted(first)
-    newer = rendered(channel, manual.corrected, there)
+    one_cell = replace(EDITION, revision=2, body=EDITION.body.replace("<td>06:30</td>", "<td>06:45</td>"))
+    newer = rendered(channel, one_cell, there)
     assert not channel.verify(there, newer, first).visible
     changed = manual.pasted(newer, there)
     sighting = channel.verify(changed, newer, first)
