@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from sync.engine.report import exit_code
 from tests.acceptance.forks import Result
-from tests.acceptance.installation import BODY, LAG, Installation, micros, running, write_item
+from tests.acceptance.installation import BODY, LAG, Installation, assert_done, micros, running, write_item
 from tests.acceptance.mode import Mode
 
 TITLE = "关于二十个发布端的通告"
@@ -113,14 +114,15 @@ def test_published_corrected_withdrawn(twenty: Installation, tmp_path: Path) -> 
         body=BODY.replace(PRICE, CORRECTED),
         summary=f"环线试运行，首班 06:30，{CORRECTED}。",
     )
-    second = twenty.run(
-        "correct", first.json["item"], corrected, "--at", twenty.soon(3), "--wait", "50", "--json", timeout=180
-    )
-    assert 4 == second.code, said(second)
-    states = by_state(second.json)
+    second = assert_done(twenty.run("correct", first.json["item"], corrected, "--at", twenty.soon(3), "--json"))
     living = set(OUTLETS) - {DEAD}
-    assert {"verified"} == {states[name] for name in living}, said(second)
-    now_at = addresses(second.json)
+    done = twenty.until(
+        second.json["release"],
+        lambda told: bool({"verified"} == {state for name, state in by_state(told).items() if name in living}),
+        120,
+    )
+    assert 4 == exit_code(done)
+    now_at = addresses(done)
     for name in living:
         assert shows(now_at[name], CORRECTED), name
         assert now_at[name] == published[name] or not shows(published[name], PRICE), name
