@@ -30,10 +30,10 @@ from sync.contract import (
     Response,
     Shot,
     TryLater,
-    Window,
 )
 from sync.engine.pace import GRACE, READS, Pace
 from sync.engine.purse import Paid, Purse
+from sync.engine.shots import HeardShot, PlacedShot
 from sync.model import Capture, Key, Rendition, Sighting
 from sync.store.budgets import Account
 from sync.store.tables import Record
@@ -103,7 +103,7 @@ class PacedEgress:
         finally:
             if shot is None:
                 self._purse.give_back(self._account, paid)
-        return _Paid(shot, partial(self._purse.give_back, self._account, paid)) if paid else shot
+        return PlacedShot(shot, partial(self._purse.give_back, self._account, paid)) if paid else shot
 
     def spend(self, what: str) -> None:
         """One of every budget that is of this very word."""
@@ -205,7 +205,7 @@ class PacedChannel:
         dead = self._pace.known().open(self._outlet) is not None
         with self._arming.place(self._outlet.name, dead=dead, now=now):
             shot = self._heard(lambda: self._armed(patience, prepared, rendition, key))
-        return _Heard(shot, partial(self._pace.heard, self._outlet))
+        return HeardShot(shot, partial(self._pace.heard, self._outlet))
 
     def _armed(self, patience: float, prepared: Prepared, rendition: Rendition, key: Key) -> Shot:
         try:
@@ -232,71 +232,6 @@ class PacedChannel:
 def paced(channel: Channel, egress: PacedEgress, outlet: Record, pace: Pace, arming: Arming, clock: Clock) -> Channel:
     """The channel, in step."""
     return cast(Channel, PacedChannel(channel, egress, outlet, pace, arming, clock))
-
-
-class _Around(Shot):
-    """Another shot, and something besides."""
-
-    def __init__(self, inner: Shot) -> None:
-        self._inner = inner
-
-    def send(self, window: Window, boottime: Callable[[], float]) -> None:
-        self._inner.send(window, boottime)
-
-    def _fire(self) -> None:
-        self._inner._fire()
-
-    def check(self) -> None:
-        self._inner.check()
-
-    def settle(self) -> Receipt | Accepted:
-        return self._inner.settle()
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-class _Paid(_Around):
-    """Gives its place back when it is let go without having been sent."""
-
-    def __init__(self, inner: Shot, give_back: Callable[[], None]) -> None:
-        super().__init__(inner)
-        self._give_back, self._left = give_back, False
-
-    def send(self, window: Window, boottime: Callable[[], float]) -> None:
-        self._left = True
-        try:
-            self._inner.send(window, boottime)
-        except TryLater:  # outside its window: certainly not
-            self._left = False
-            raise
-
-    def _fire(self) -> None:
-        self._left = True
-        self._inner._fire()
-
-    def close(self) -> None:
-        self._inner.close()
-        if not self._left:
-            self._left = True
-            self._give_back()
-
-
-class _Heard(_Around):
-    """Tells what its answer was."""
-
-    def __init__(self, inner: Shot, heard: Callable[[OutletError | None], None]) -> None:
-        super().__init__(inner)
-        self._heard = heard
-
-    def settle(self) -> Receipt | Accepted:
-        try:
-            answer = self._inner.settle()
-        except OutletError as error:
-            self._heard(error)
-            raise
-        self._heard(None)
-        return answer
 
 
 def _what(method: str, url: str) -> str:
