@@ -325,6 +325,45 @@ def test_doubt_about_a_dead_outlet_waits_for_the_look(world: PacedWorld) -> None
     assert 1 == world.published("blog")
 
 
+def test_what_one_delivery_was_told_the_others_heed(world: PacedWorld) -> None:
+    """429 until a time: nothing else of the outlet is tried before it, nor counted as tried; then all goes on."""
+    world.add("blog", required=False)
+    world.add("other")
+    world.process()
+    until = world.clock.now() + 60 * SECOND
+    down = Down(world, "blog", lambda: TryLater("429: too many", until))
+    made = items(world, 6, at=HOUR)
+    world.run(50)
+    assert 1 == down.count("prepare")
+    rows = [world.delivery(one, "blog") for one in made]
+    assert ({until}, [0] * 5 + [1]) == ({row.due_at for row in rows}, sorted(row.attempts for row in rows))
+    assert all("429: too many" in row.problems[0]["message"] for row in rows)
+    assert {"prepared"} == {world.delivery(one, "other").state for one in made}
+    down.down = False
+    world.run(11)
+    assert {"prepared"} == {world.delivery(one, "blog").state for one in made}
+    assert [] == world.told()
+
+
+def test_a_limit_of_our_own_is_no_attempt(world: PacedWorld) -> None:
+    """A budget that is used up, a dozen times and more: never given up, tried again at the very instant it names."""
+    world.add("blog")
+    world.process()
+    until = [world.clock.now() + 60 * SECOND]
+    down = Down(world, "blog", lambda: HeldBack("the budget is used up", until[0]))
+    made = world.plan("blog", at=2 * HOUR)
+    for _ in range(14):
+        world.run((until[0] - world.clock.now()) / SECOND - 1)
+        row = world.delivery(made, "blog")
+        assert ("rendered", 0, until[0]) == (row.state, row.attempts, row.due_at)
+        until[0] += 60 * SECOND
+        world.run(2)
+    assert (15, None) == (down.count("prepare"), world.breaker("blog"))
+    down.down = False
+    world.run(60)
+    assert "prepared" == world.delivery(made, "blog").state
+
+
 # ---- releases
 
 
