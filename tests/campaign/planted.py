@@ -309,7 +309,7 @@ PLANTS: tuple[Plant, ...] = (
         (
             Edit(
                 "sync.store.releases:_follows",
-                "if row.state == R.COMMITTED and one.state == D.PREPARED and",
+                "if row.state == R.COMMITTED and ready and",
                 "if False and",
             ),
         ),
@@ -332,8 +332,8 @@ PLANTS: tuple[Plant, ...] = (
         S,
         (
             Edit(
-                "sync.engine.plan:_first",
-                "known = releases.by_request(connection, order.request_id) if order.request_id is not None else None",
+                "sync.engine.request:first_result",
+                "known = _answered(connection, request_id) if request_id is not None else None",
                 "known = None",
             ),
         ),
