@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -63,6 +64,7 @@ def renew(kept):
     if how == "hang":
         print("renewing", flush=True)
         time.sleep(600)
+    time.sleep(0.05 if how == "slow" else 0)
     return Fresh("alive")
 
 print("ready", flush=True)
@@ -211,6 +213,23 @@ def test_a_death_while_renewing_frees_it(process: Callable[..., TokenKeeper], st
         assert "alive" == blog(process()).get("access", ask, refused="dead")
         assert ["dead"] == ask.kept
     assert (None, 3) == (kept(store).owner, kept(store).epoch)
+
+
+def test_whenever_it_dies_a_token_is_kept(process: Callable[..., TokenKeeper], store: Store, tmp_path: Path) -> None:
+    """Killed at random moments from before the claim to after the token was stored: one is there, old or new, and
+    whoever asks next has one that works, without waiting for anybody."""
+    random, tokens = Random("kept"), blog(process())
+    tokens.get("access", Ask("dead"))
+    (tmp_path / "workers" / "go").touch()
+    for _ in range(6):
+        child = spawn(RENEWER, store.url, tmp_path / "workers", "dead", "slow")
+        assert "ready" == line(child)
+        threading.Event().wait(random.uniform(0.0, 0.15))
+        child.kill()
+        end(child)
+        assert "alive" == tokens.get("access", Ask("alive"), refused="dead")
+        assert (None, True) == (kept(store).owner, kept(store).sealed is not None)
+        assert "dead" == tokens.get("access", Ask("dead"), refused="alive")
 
 
 def test_a_frozen_renewer_is_waited_for_and_never_overtaken(
