@@ -20,7 +20,7 @@ from sync.store.budgets import Account, Refused, Unused, Wish
 from sync.store.session import Store
 
 LEASED_FROM = 200  # calls of a budget: smaller ones are taken one by one
-SHARE, MOST = 100, 10  # a lease is so small a part, and so many at most
+SHARE, MOST = 100, 30  # a lease is so small a part, and so many at most: a second and a half of close reading
 LEASE = 2.0  # seconds, and no more than a sixtieth of the window
 
 
