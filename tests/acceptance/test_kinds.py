@@ -38,7 +38,7 @@ EVERY = [(name, one) for name in kinds() for one in kind(name).can.settings]
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Door:
     """Nothing is set up: what a kind can do is the program's own."""
-    return Door(Installation(tmp_path_factory.mktemp("kinds") / "home"))
+    return Door(Installation(tmp_path_factory.mktemp("kinds") / "home"), columns=600)  # nothing is broken off
 
 
 def test_no_field_is_forgotten() -> None:
