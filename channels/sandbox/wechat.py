@@ -17,6 +17,7 @@ Knobs read here (`account` narrows each; the standing ones hold until cleared):
     quota {"api", "daily", "minute"}     standing: e.g. {"api": "freepublish/get", "daily": 3}
     replication {"seconds"}              standing: a fresh cover answers 40007 for so long
     token_life {"seconds"}               standing: life of a new token (7200)
+    bad_token {"token"}                  standing: this token is refused, though it was handed out and is young
     title_limit {"length"}               standing: characters of a title (64)
     censor {"replace": [old, new]}       standing: the draft box alters content without a word
     forgets_deleted                      standing: an article that was deleted is unknown (53600) from then on
@@ -101,7 +102,9 @@ class Wechat(World):
             raise Refused(40014, "invalid access_token")
         for account in self.accounts.values():
             good = account.tokens.judge(token, call.at / 1e6)
-            if good:
+            if good and token not in [
+                k.parameters["token"] for k in self.sandbox.knobs.standing("bad_token", account.name)
+            ]:
                 return account
             if good is False:
                 raise Refused(42001, "access_token expired")
