@@ -206,7 +206,9 @@ OWNER = """
 import sys, threading
 from sync import confine
 confine.run("tests.unit.confined_jobs:twice", 1)
-threading.Thread(target=lambda: confine.run("tests.unit.confined_jobs:wait", 1), daemon=True).start()
+patient = confine.Limits(wall_s=60)
+wait = ("tests.unit.confined_jobs:wait", 1)
+threading.Thread(target=confine.run, args=wait, kwargs={"limits": patient}, daemon=True).start()
 print(confine._server()._process.pid, flush=True)
 sys.stdin.read()
 """
@@ -221,10 +223,10 @@ def test_everything_dies_with_its_owner(end: signal.Signals | None) -> None:
     with owner:
         assert owner.stdin is not None and owner.stdout is not None
         server = int(owner.stdout.readline())
-        ends = time.monotonic() + 5
-        while len(children(server)) != 1 and time.monotonic() < ends:  # the first job is gone, the second is there
+        ends = time.monotonic() + 30
+        while len(jobs := children(server)) != 1 and time.monotonic() < ends:  # the first is gone, the second is there
             time.sleep(0.01)
-        (job,) = children(server)
+        (job,) = jobs
         if end is None:
             owner.stdin.close()
         else:
