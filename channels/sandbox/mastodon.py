@@ -34,7 +34,7 @@ from typing import Any
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from channels.sandbox.mastodon_account import MEDIA_LIMIT, TEXT_LIMIT, AccountCalls
-from channels.sandbox.mastodon_door import NOT_FOUND, Door, Refusal, invalid
+from channels.sandbox.mastodon_door import NOT_FOUND, Door, Refusal, invalid, true
 from channels.sandbox.mastodon_media import MediaCalls
 from channels.sandbox.mastodon_text import length
 from channels.sandbox.mastodon_world import KEY_LIFE, PUBLIC, SECOND, Account, Status, iso
@@ -99,7 +99,7 @@ class StatusCalls:
         visibility = str(given.get("visibility") or "public")
         if visibility == "public" and self._door.set("silenced", call):
             visibility = "unlisted"
-        language, sensitive = str(given.get("language") or ""), bool(given.get("sensitive"))
+        language, sensitive = str(given.get("language") or ""), true(given.get("sensitive"))
         return Status(self._world.new_id(now()), owner, text, spoiler, visibility, language, sensitive, ids, now())
 
     def _attachable(self, call: Call, owner: Account, given: Mapping[str, Any], own: str) -> list[str]:
@@ -186,7 +186,7 @@ class StatusCalls:
         if self._door.set("ignore_edit", call):
             return JSONResponse(self._world.shown(status, now()))
         text, spoiler = str(given.get("status") or "").strip(), str(given.get("spoiler_text") or "")
-        language, sensitive = str(given.get("language") or ""), bool(given.get("sensitive"))
+        language, sensitive = str(given.get("language") or ""), true(given.get("sensitive"))
         fixed = self._door.set("ignore_edited_media", call)
         ids = status.media if fixed else self._attachable(call, status.account, given, status.id)
         self._check_text(text, spoiler, ids)
@@ -211,12 +211,14 @@ class StatusCalls:
 
     async def delete(self, call: Call) -> Response:
         status = self._found(call, own=True)
+        given = {**call.request.query_params, **await self._door.given(call)}
+        with_media = true(given.get("delete_media"))
         shown = {**self._world.shown(status, now()), "text": status.text}
         self._world.drop_status(status.id)
         for media in [m for m in self._world.media.values() if m.status in (status.id, f"earlier {status.id}")]:
             media.at = now()
             self._world.attach(media.id, "")
-            if call.request.query_params.get("delete_media") in ("true", "1"):
+            if with_media:
                 self._world.drop_media(media.id)
         call.did("post_deleted", status.id)
         return JSONResponse(shown)

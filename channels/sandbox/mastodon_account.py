@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import JSONResponse, Response
 
 from channels.sandbox.mastodon_door import Door
@@ -9,6 +11,7 @@ from channels.sandbox.mastodon_media import ALT_LIMIT, SIZE_LIMIT
 from channels.sandbox.server import Call
 
 TEXT_LIMIT, MEDIA_LIMIT = 500, 4
+VERSION = "4.4.0"
 
 
 class AccountCalls:
@@ -16,33 +19,45 @@ class AccountCalls:
         self._door = door
         door.on("GET", "/api/v1/accounts/verify_credentials", self.whoami)
         door.on("GET", "/api/v1/apps/verify_credentials", self.application)
+        door.on("GET", "/api/v1/instance", self.instance_v1)
         door.on("GET", "/api/v2/instance", self.instance)
 
     async def whoami(self, call: Call) -> Response:
         owner = self._door.owner(call)
-        return JSONResponse({"id": owner.id, "username": owner.name, "acct": owner.name, "source": {"language": None}})
+        return JSONResponse({**owner.shown(self._door.world.address), "source": {"language": None}})
 
     async def application(self, call: Call) -> Response:
         self._door.owner(call)
         return JSONResponse({"name": "sandbox", "website": None, "scopes": ["read", "write"]})
 
-    async def instance(self, call: Call) -> Response:
+    def _configuration(self) -> dict[str, Any]:
         statuses = {
             "max_characters": TEXT_LIMIT,
             "max_media_attachments": MEDIA_LIMIT,
             "characters_reserved_per_url": 23,
         }
         media = {
-            "description_limit": ALT_LIMIT,
             "image_size_limit": SIZE_LIMIT,
             "image_matrix_limit": 33_177_600,
             "supported_mime_types": ["image/jpeg", "image/png", "image/gif", "image/webp"],
         }
+        return {"statuses": statuses, "media_attachments": media}
+
+    async def instance_v1(self, call: Call) -> Response:
+        """Deprecated since 4.0 and served still: clients learn the version from it. It has no limit of descriptions."""
+        host = self._door.sandbox.address.partition("//")[2]
+        told = {"uri": host, "title": "sandbox", "version": VERSION, "configuration": self._configuration()}
+        return JSONResponse(told)
+
+    async def instance(self, call: Call) -> Response:
+        configuration = self._configuration()
+        configuration["media_attachments"]["description_limit"] = ALT_LIMIT
         return JSONResponse(
             {
                 "domain": self._door.sandbox.address.partition("//")[2],
-                "version": "4.4.0",
+                "title": "sandbox",
+                "version": VERSION,
                 "api_versions": {"mastodon": 6},
-                "configuration": {"statuses": statuses, "media_attachments": media},
+                "configuration": configuration,
             }
         )

@@ -96,6 +96,11 @@ class Door:
         return fields
 
 
+def true(given: object) -> bool:
+    """A boolean as JSON or a form gives it; what Rails casts to false (ActiveModel::Type::Boolean) is false."""
+    return given not in (None, "", False, 0, "0", "f", "F", "false", "FALSE", "off", "OFF")
+
+
 def _name(call: Call) -> str | None:
     """The account that the token names; "" for a bad token, None without one."""
     token = call.request.headers.get("Authorization", "").removeprefix("Bearer ")

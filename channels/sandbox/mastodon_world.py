@@ -34,6 +34,10 @@ class Account:
     id: str
     name: str
 
+    def shown(self, address: str) -> dict[str, Any]:
+        page = f"{address}/@{self.name}"
+        return {"id": self.id, "username": self.name, "acct": self.name, "display_name": self.name, "url": page}
+
 
 @dataclass
 class Media:
@@ -159,7 +163,7 @@ class World:
             "sensitive": status.sensitive,
             "spoiler_text": status.spoiler,
             "content": content(status.text if text is None else text, self.address),
-            "account": {"id": status.account.id, "username": name, "acct": name},
+            "account": status.account.shown(self.address),
             "media_attachments": [self.media[m].shown(self.address, now) for m in status.media if m in self.media],
             "card": None,
         }
