@@ -63,6 +63,12 @@ class Shelf:
     name: str
 
 
+def only(entry: Entry) -> Shelf:
+    """What lists it, were it the only one of its site."""
+    column = Column(entry.slug, entry.column, entry.kind, (entry,), ((entry.month, 1),))
+    return Shelf((entry,), (column,), column, (entry,), entry.month)
+
+
 class Shelves:
     """The lists of one site."""
 

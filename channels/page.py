@@ -15,6 +15,7 @@ from channels.names import corrected_mark, hidden_folder, hidden_name, marker_of
 from sync.compare import differences
 from sync.contract import Pages, Place, Unsupported
 from sync.model import Asset, AssetRole, Edition, Key, Problem, Rendition, canonical_bytes
+from sync.render import china_time
 
 MOST_BYTES = 15 * 1024 * 1024  # an anonymous read takes no more than 16 MiB
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -146,6 +147,14 @@ def rendition(
     if corrects:
         own["corrected_mark"] = corrected_mark(key)
     return Rendition(edition.title, page, {**own, **(fields or {})}, edition.assets, shown)
+
+
+def dated(rendition: Rendition, published: str, at: int) -> bytes:
+    """The page with its dates: `published` before, or else, like its correction, at `at`."""
+    page = rendition.content.replace(rendition.fields["published_mark"], published or china_time(at))
+    if "corrected_mark" in rendition.fields:
+        page = page.replace(rendition.fields["corrected_mark"], china_time(at))
+    return page.encode()
 
 
 def lead_picture(edition: Edition) -> Asset | None:

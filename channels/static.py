@@ -27,9 +27,9 @@ from urllib.parse import urlsplit
 
 from channels import article
 from channels.addresses import DATE, Addresses, Earlier, ref_of
-from channels.listing import Entry, Shelf, Shelves
+from channels.listing import Entry, Shelf, Shelves, only
 from channels.names import hidden_folder, marker_of
-from channels.page import problems
+from channels.page import dated, problems
 from channels.readback import sighting
 from channels.staging import StagedShot, Staging, disk, footprint, sync_folder
 from channels.standing import clear
@@ -97,8 +97,10 @@ class StaticChannel(ABC):
         """Files that all pages use, by path in the site; nothing of any item."""
 
     @abstractmethod
-    def _lists(self, shelf: Shelf) -> Iterable[tuple[str, str]]:
-        """The pages that list a column and its month, by path in the site; equally many however large the site is."""
+    def _lists(self, shelf: Shelf, unkept: Rendition | None = None) -> Iterable[tuple[str, str]]:
+        """The pages that list a column and its month, by path in the site; equally many however large the site is.
+
+        `unkept`: an item of the shelf of which nothing was noted yet."""
 
     def _noted(self, rendition: Rendition, ref: str) -> Mapping[Path, bytes]:
         """What the lists need of this page beyond its entry: files of the hidden folder."""
@@ -122,8 +124,14 @@ class StaticChannel(ABC):
         return problems(edition)
 
     def preview(self, rendition: Rendition) -> Mapping[str, bytes]:
-        """The page as if it were released now, with all that it needs, by path in the site."""
-        page = _dated(rendition, "", self._tools.now())
+        """The page as if it were released now, with all that it needs, by path in the site.
+
+        The lists are made as well, so that a template of theirs that cannot be used shows itself before anything
+        is public. They are not handed out: with this one item in them, nobody should take them for the site's."""
+        at = self._tools.now()
+        page = dated(rendition, "", at)
+        for _ in self._lists(only(_entry(rendition, "", china_time(at), china_time(at))), rendition):
+            pass
         paths: Mapping[str, str] = json.loads(rendition.fields["assets"])
         files = {path: self._tools.blob(digest) for digest, path in paths.items()}
         companions = self._companions(rendition, Key("", ""))
@@ -178,7 +186,7 @@ class StaticChannel(ABC):
             if self._waiting.complete(marker, rendition) is None or ref != rendition.fields["path"]:
                 raise Stale(f"what was prepared for {self._base}/{ref} is gone or altered")
             at = int(prepared.notes.get("release_at") or self._tools.now())
-            staged = self._staging.stage(_dated(rendition, prepared.notes.get("pub_date", ""), at))
+            staged = self._staging.stage(dated(rendition, prepared.notes.get("pub_date", ""), at))
             os.utime(staged, ns=(at * 1000, at * 1000))  # the web server's Last-Modified
         return StagedShot(staged, final, over, self._tools.now, lambda fired: self._finish(rendition, key, fired))
 
@@ -198,13 +206,7 @@ class StaticChannel(ABC):
                 notes["corrected"] = _date(page.corrected[0] if page and page.corrected else None, None, at)
             # What came in between, a correction or a withdrawal, sees to the lists itself.
             if self._addresses.is_ours(ref, key):
-                entry = Entry(
-                    marker,
-                    notes["pub_date"],
-                    ref,
-                    **json.loads(rendition.fields["entry"]),
-                    corrected=notes.get("corrected", ""),
-                )
+                entry = _entry(rendition, marker, notes["pub_date"], notes.get("corrected", ""))
                 shelves = Shelves(self._staging)
                 self._staging.write(self._noted(rendition, ref))
                 self._list(shelves.correct(entry) if corrects else (shelves.enter(entry),))
@@ -295,12 +297,11 @@ class StaticChannel(ABC):
                 self._waiting.forget(marker)
 
 
-def _dated(rendition: Rendition, published: str, at: int) -> bytes:
-    """The page with its dates: `published` before, or else, like its correction, at `at`."""
-    page = rendition.content.replace(rendition.fields["published_mark"], published or china_time(at))
-    if "corrected_mark" in rendition.fields:
-        page = page.replace(rendition.fields["corrected_mark"], china_time(at))
-    return page.encode()
+def _entry(rendition: Rendition, marker: str, published: str, corrected: str) -> Entry:
+    """Of the page in the lists; `corrected` counts for a correction only."""
+    told = json.loads(rendition.fields["entry"])
+    corrected = corrected if "corrected_mark" in rendition.fields else ""
+    return Entry(marker, published, rendition.fields["path"], **told, corrected=corrected)
 
 
 def _date(shown: str | None, known: str | None, at: int) -> str:

@@ -149,7 +149,7 @@ class WebsiteChannel(StaticChannel):
     def _shared(self) -> Mapping[str, bytes]:
         return {STYLE: self._css, **self._pings.files}
 
-    def _lists(self, shelf: Shelf) -> Iterator[tuple[str, str]]:
+    def _lists(self, shelf: Shelf, unkept: Rendition | None = None) -> Iterator[tuple[str, str]]:
         slug, month = shelf.column.slug, shelf.name
         column_type = KINDS.get(shelf.column.kind, KINDS["news"])[2]
         listing = {"site": self._site, "column": shelf.column, "columns": shelf.columns, "column_type": column_type}
@@ -167,7 +167,12 @@ class WebsiteChannel(StaticChannel):
             "index.html",
             render("website/home.html", site=self._site, root="", newest=shelf.newest[:LATEST], columns=shelf.columns),
         )
-        items = [feeds.item(entry, self._text(entry.path)) for entry in shelf.newest[:NEWEST]]
+        texts = (
+            {unkept.fields["path"]: feeds.unpacked(unkept.fields["feed"].encode())}
+            if unkept and "feed" in unkept.fields
+            else {}
+        )
+        items = [feeds.item(entry, texts.get(entry.path) or self._text(entry.path)) for entry in shelf.newest[:NEWEST]]
         yield from feeds.feeds(self._tools.pages, self._site, self._base, self._pings.hub, items)
         yield from feeds.sitemaps(self._tools.pages, self._base, shelf)
 

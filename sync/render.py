@@ -30,7 +30,10 @@ OWN = "templates"  # in the home: an installation's own
 FIXED = frozenset({"preview", "sample"})  # folders of ours in whose place nothing stands
 # What a template can come to by what is written in it: a missing value, a figure added to a text, no such entry.
 FAULTS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
-MEND = "mend that line, or take the file away: then the template of the program is used"
+MEND = (
+    "改正该行，或移走该文件（即用程序自带的模板） · "
+    "mend that line, or take the file away: then the template of the program is used"
+)
 CHINA = timezone(timedelta(hours=8), "CST")  # one offset all year since 1992; needs no zone database
 TEXT_ENDINGS = (".txt", ".typ", ".md")  # everything else is escaped as HTML
 
@@ -74,7 +77,11 @@ class _Files(FileSystemLoader):
         try:
             source, found, unchanged = super().get_source(environment, template)
         except UnicodeDecodeError as error:
-            raise BadInput(template, f"the template is not UTF-8: {error.reason}", "save it as UTF-8") from None
+            raise BadInput(
+                template,
+                f"模板不是 UTF-8 编码 · the template is not UTF-8: {error.reason}",
+                "另存为 UTF-8 · save it as UTF-8",
+            ) from None
 
         def current() -> bool:
             first = next((path for each in self.searchpath if (path := Path(each, template)).is_file()), None)
@@ -172,4 +179,4 @@ class Templates(Pages):
             lines.append((error.filename or "", error.lineno))
         own = [f"{file}:{line}" for file, line in lines if file.startswith(f"{self._own}/")]
         said = getattr(error, "message", None) or str(error) or type(error).__name__
-        return BadInput(own[-1], f"the template cannot be used: {said}", MEND) if own else None
+        return BadInput(own[-1], f"模板用不了 · the template cannot be used: {said}", MEND) if own else None

@@ -170,7 +170,7 @@ class GazetteChannel(StaticChannel):
         apart = printed.text_problem(rendition.fields["pdf_text"], pdf.text_of(answer.body))
         return tuple([*problems, apart] if apart else problems)
 
-    def _lists(self, shelf: Shelf) -> Iterator[tuple[str, str]]:
+    def _lists(self, shelf: Shelf, unkept: Rendition | None = None) -> Iterator[tuple[str, str]]:
         render, month = self._tools.pages.render, shelf.name
         values = {"gazette": self._gazette, "root": "", "column": shelf.column}
         yield "index.html", render("gazette/index.html", entries=shelf.column.newest, month="", **values)

@@ -23,7 +23,9 @@ BROKEN = {  # what is written → what is said of it, and in which line
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory, mode: Mode) -> Iterator[Installation]:
-    with running(tmp_path_factory.mktemp("templates"), mode=mode, outlets={"mastodon": "mastodon"}) as made:
+    with running(
+        tmp_path_factory.mktemp("templates"), mode=mode, outlets={"mastodon": "mastodon", "site": "website"}
+    ) as made:
         yield made
 
 
@@ -71,6 +73,22 @@ def test_a_broken_template_is_refused_before_anything_is_planned(
     (problem,) = [one for one in told.json["outlets"][0]["problems"] if one["fatal"]]
     assert 2 == told.code
     assert where in problem["where"] and says in problem["message"]
+
+
+def test_a_broken_list_is_refused_before_anything_is_planned(installed: Installation, tmp_path: Path) -> None:
+    """Though only the home page, which follows the item, is made by it. A preview says the same."""
+    own = installed.home / "templates" / "website" / "home.html"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text("<ul>\n{% for entry in newest %}\n<li>{{ entry.titel | upper }}</li>\n{% endfor %}\n</ul>\n")
+    try:
+        item, where = write_item(tmp_path, "关于首页的通告"), f"{own}:3"
+        says, mend = "has no attribute 'titel'", "mend that line"
+        refused(Door(installed), "publish", item, "--outlets", "site", where=where, says=says, mend=mend)
+        told = installed.run("preview", item, "--outlet", "site", "--out", tmp_path / "preview", "--json")
+        (problem,) = [one for one in told.json["outlets"][0]["problems"] if one["fatal"]]
+        assert (2, True) == (told.code, where in problem["where"] and says in problem["message"])
+    finally:
+        own.unlink()
 
 
 def test_a_template_in_another_encoding_is_refused(installed: Installation, own: Path, tmp_path: Path) -> None:
