@@ -75,17 +75,39 @@ class Failed(Exception):
         """The same for the person who gave the file."""
         match self.why:
             case "time":
-                return BadInput(where, "it takes too long to read: it is too large or too complex", _SIMPLER)
+                return BadInput(
+                    where,
+                    "读取用时过长：文件过大或过于复杂 · it takes too long to read: it is too large or too complex",
+                    _SIMPLER,
+                )
             case "memory" | "size":
-                return BadInput(where, "it needs too much memory: it is too large or too complex", _SIMPLER)
+                return BadInput(
+                    where,
+                    "读取用内存过多：文件过大或过于复杂 · it needs too much memory: it is too large or too complex",
+                    _SIMPLER,
+                )
             case "open":
-                return BadInput(where, "this system lets no program be cut off from the network", _KERNEL)
+                return BadInput(
+                    where,
+                    "本系统不能把程序与网络隔开 · this system lets no program be cut off from the network",
+                    _KERNEL,
+                )
             case _:
-                return BadInput(where, f"it cannot be read safely: the reader broke on it ({self.said})", _SIMPLER)
+                return BadInput(
+                    where,
+                    f"不能安全读取：读取程序出错 · it cannot be read safely: the reader broke on it ({self.said})",
+                    _SIMPLER,
+                )
 
 
-_SIMPLER = "make it smaller or simpler: split it, or open it in the program that made it and save it anew"
-_KERNEL = "run it on Linux with seccomp or network namespaces, as every current distribution has them"
+_SIMPLER = (
+    "缩小或简化：拆分，或用原来的程序打开后重新保存 · "
+    "make it smaller or simpler: split it, or open it in the program that made it and save it anew"
+)
+_KERNEL = (
+    "在有 seccomp 或网络命名空间的 Linux 上运行 · "
+    "run it on Linux with seccomp or network namespaces, as every current distribution has them"
+)
 _NO_LIMITS = Limits()
 
 

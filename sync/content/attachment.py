@@ -45,13 +45,25 @@ def inspect(content: bytes, path: str, where: str) -> str:
     suffix = PurePosixPath(path).suffix.lower()
     if suffix not in TYPES:
         accepted = ", ".join(TYPES)
-        raise BadInput(where, f'"{path}" is of a kind that cannot be attached', f"save it as one of: {accepted}")
+        raise BadInput(
+            where,
+            f'“{path}”这类文件不能作附件 · "{path}" is of a kind that cannot be attached',
+            f"存为以下格式之一 · save it as one of: {accepted}",
+        )
     media_type, beginnings = TYPES[suffix]
     if not content:
-        raise BadInput(where, f'"{path}" is empty', "put the finished file there")
+        raise BadInput(where, f'“{path}”是空文件 · "{path}" is empty', "放入完成的文件 · put the finished file there")
     start = content[4:] if suffix == ".mp4" else content
     if beginnings and not start.startswith(beginnings):
-        raise BadInput(where, f'"{path}" is not what its name says: it is no {suffix} file', "name it by its true kind")
+        raise BadInput(
+            where,
+            f'“{path}”名不副实：不是 {suffix} 文件 · "{path}" is not what its name says: it is no {suffix} file',
+            "按真实格式命名 · name it by its true kind",
+        )
     if not beginnings and b"\0" in content:
-        raise BadInput(where, f'"{path}" is not what its name says: it is no text', "name it by its true kind")
+        raise BadInput(
+            where,
+            f'“{path}”名不副实：不是文本 · "{path}" is not what its name says: it is no text',
+            "按真实格式命名 · name it by its true kind",
+        )
     return media_type

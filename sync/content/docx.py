@@ -31,6 +31,7 @@ from sync.content.package import Package, attribute, named, opened
 from sync.model import BadInput
 
 TITLE_MEND = (
+    "给标题用“标题”样式，或写在文件属性里（文件 → 信息 → 标题），或写在文首两列表格“标题”一格旁 · "
     "give the title the style Title (标题), or write it in the properties (文件 → 信息 → 标题), "
     "or in a table of two columns at the very beginning, beside the word 标题"
 )
@@ -239,8 +240,10 @@ class _Reader:
                 convert_image=mammoth.images.img_element(picture),
             )
         except (KeyError, ValueError, IndexError, AttributeError, zipfile.BadZipFile) as broken:
-            mend = "open it in Word and save it anew"
-            raise BadInput(self._where, f"it is no sound Word document ({broken})", mend) from None
+            mend = "用 Word 打开后重新保存 · open it in Word and save it anew"
+            raise BadInput(
+                self._where, f"不是完好的 Word 文档 · it is no sound Word document ({broken})", mend
+            ) from None
         for message in dict.fromkeys(one.message for one in made.messages):
             if message.startswith("An unrecognised element was ignored"):
                 self._note(f"未导入：{message.rpartition(': ')[2]}", message)

@@ -35,7 +35,10 @@ _ADDRESS = re.compile(r"""(\s(?:src|href)\s*=\s*)("[^"]*"|'[^']*'|[^\s"'>]+)""",
 _DECLARED = re.compile(rb"""^[^<]{0,8}<\?xml[^>]*\bencoding\s*=""")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _HYPERTEXT = ("text/html", "application/xhtml+xml")
-_AGAIN = "open its address in a browser; ask the site to mend it. What was read before stays as it is"
+_AGAIN = (
+    "在浏览器中打开其地址，请网站修复；已读入的不变 · "
+    "open its address in a browser; ask the site to mend it. What was read before stays as it is"
+)
 
 
 def read(value: Any, parts: list[bytes], ask: Ask) -> Answer:
@@ -49,10 +52,14 @@ def read(value: Any, parts: list[bytes], ask: Ask) -> Answer:
 def _told(content: bytes, url: str, charset: str) -> dict[str, Any]:
     start = content.lstrip(b"\xef\xbb\xbf \t\r\n")[:512]
     if start.startswith(b"{"):
-        mend = "give the site's RSS or Atom address: most have one beside it"
-        raise BadInput(url, "this is a JSON feed, which is not read", mend)
+        mend = "改用该网站的 RSS 或 Atom 地址 · give the site's RSS or Atom address: most have one beside it"
+        raise BadInput(url, "这是 JSON Feed，不能读取 · this is a JSON feed, which is not read", mend)
     if re.match(rb"<!doctype html|<html", start, re.IGNORECASE):
-        raise BadInput(url, "this is a web page and no feed", "give the address of its RSS or Atom feed")
+        raise BadInput(
+            url,
+            "这是网页，不是订阅源 · this is a web page and no feed",
+            "改用其 RSS 或 Atom 订阅源的地址 · give the address of its RSS or Atom feed",
+        )
     # Not as the answer names it: of text/xml without a charset feedparser would take us-ascii, as nobody else does.
     headers = {"content-location": url, "content-type": "application/xml"}
     if charset and not _DECLARED.match(content):
@@ -61,9 +68,13 @@ def _told(content: bytes, url: str, charset: str) -> dict[str, Any]:
         io.BytesIO(content), response_headers=headers, resolve_relative_uris=False, sanitize_html=False
     )
     if found.bozo:
-        raise BadInput(url, f"the feed is damaged ({_broken(found.bozo_exception)})", _AGAIN)
+        raise BadInput(url, f"订阅源已损坏 · the feed is damaged ({_broken(found.bozo_exception)})", _AGAIN)
     if not found.version:
-        raise BadInput(url, "this is no feed", "give the address of an RSS or Atom feed")
+        raise BadInput(
+            url,
+            "这不是订阅源 · this is no feed",
+            "改用 RSS 或 Atom 订阅源的地址 · give the address of an RSS or Atom feed",
+        )
     source = _text(found.feed, "title")
     language = str(found.feed.get("language") or "")
     atom = found.version.startswith("atom")

@@ -1,4 +1,7 @@
-"""The front matter's keys: what each means, holds, and is called in Chinese. The list is closed."""
+"""The front matter's keys: what each means, holds, and is called in Chinese. The list is closed.
+
+Longer than 300 lines, because every refusal is said in two languages.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +110,11 @@ def read(block: Block, where: str, now: int) -> Fields:
         try:
             key = _key(entry, place)
             if key in lines:
-                raise BadInput(place, f"`{entry.key}` says again what line {lines[key]} says", "remove one of the two")
+                raise BadInput(
+                    place,
+                    f"`{entry.key}` 与第 {lines[key]} 行重复 · `{entry.key}` says again what line {lines[key]} says",
+                    "删去其一 · remove one of the two",
+                )
             lines[key] = entry.line
             if not _blank(entry.value):
                 fields.given[key] = entry.line
@@ -123,7 +130,11 @@ def _key(entry: Entry, place: str) -> str:
     if key in KEYS:
         return key
     near = difflib.get_close_matches(entry.key.lower(), [*KEYS, *ALIASES], n=1, cutoff=0.0)[0]
-    raise BadInput(place, f"there is no key `{entry.key}`", f"the nearest is `{near}`; correct it, or remove the line")
+    raise BadInput(
+        place,
+        f"没有 `{entry.key}` 这个键 · there is no key `{entry.key}`",
+        f"最接近的是 `{near}`；改正或删去该行 · the nearest is `{near}`; correct it, or remove the line",
+    )
 
 
 def _blank(node: yaml.Node) -> bool:
@@ -136,11 +147,21 @@ def _together(fields: Fields, where: str) -> None:
     begins, ends = fields.metadata.get("effective_on"), fields.metadata.get("expires_on")
     if isinstance(begins, str) and isinstance(ends, str) and ends < begins:
         place = f"{where}:{fields.given['expires_on']}"
-        fields.refusals.append(BadInput(place, f"it expires on {ends}, before {begins}", "correct one of the dates"))
+        fields.refusals.append(
+            BadInput(
+                place,
+                f"失效日期 {ends} 早于生效日期 {begins} · it expires on {ends}, before {begins}",
+                "改正其中一个日期 · correct one of the dates",
+            )
+        )
     if fields.release_at is not None and fields.embargo is not None and fields.release_at < fields.embargo:
         place = f"{where}:{fields.given['release_at']}"
-        message = f"the release lies before the end of the embargo (line {fields.given['embargo']})"
-        fields.refusals.append(BadInput(place, message, "set `release_at` to the embargo or later"))
+        message = (
+            f"发布时刻早于禁发期结束 · the release lies before the end of the embargo (line {fields.given['embargo']})"
+        )
+        fields.refusals.append(
+            BadInput(place, message, "`release_at` 不得早于禁发期 · set `release_at` to the embargo or later")
+        )
 
 
 @dataclass(frozen=True)
@@ -184,14 +205,22 @@ class _Value:
 
     def _line(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode):
-            raise self._wrong(node, f"`{self.entry.key}` must be text", f"write `{self.entry.key}: …` on one line")
+            raise self._wrong(
+                node,
+                f"`{self.entry.key}` 应是文字 · `{self.entry.key}` must be text",
+                f"在一行里写 `{self.entry.key}: …` · write `{self.entry.key}: …` on one line",
+            )
         if self.entry.comment and self.key in _FREE_TEXT:
-            mend = "put the whole value in single quotes, or remove the comment"
-            raise self._wrong(node, f"`{self.entry.key}` would end at the #", mend)
+            mend = "整个值用单引号括起，或删去注释 · put the whole value in single quotes, or remove the comment"
+            raise self._wrong(node, f"`{self.entry.key}` 会在 # 处截断 · `{self.entry.key}` would end at the #", mend)
         # YAML joins the lines of a text by spaces, which Chinese does not want; `plain` knows where.
         folded = node.style != "|" and node.end_mark.line > node.start_mark.line
         if not (text := plain(node.value.replace(" ", "\n") if folded else node.value)):
-            raise self._wrong(node, f"`{self.entry.key}` is empty", "write something, or remove the line")
+            raise self._wrong(
+                node,
+                f"`{self.entry.key}` 是空的 · `{self.entry.key}` is empty",
+                "填写，或删去该行 · write something, or remove the line",
+            )
         return text
 
     def _path(self, node: yaml.Node) -> str:
@@ -206,9 +235,17 @@ class _Value:
         else:
             found = [self._line(node)]
         if twice := next((word for word in found if found.count(word) > 1), None):
-            raise self._wrong(node, f'`{self.entry.key}` lists "{twice}" twice', "remove one")
+            raise self._wrong(
+                node,
+                f'`{self.entry.key}` 中“{twice}”出现两次 · `{self.entry.key}` lists "{twice}" twice',
+                "删去其一 · remove one",
+            )
         if not found:
-            raise self._wrong(node, f"`{self.entry.key}` is empty", "write something, or remove the line")
+            raise self._wrong(
+                node,
+                f"`{self.entry.key}` 是空的 · `{self.entry.key}` is empty",
+                "填写，或删去该行 · write something, or remove the line",
+            )
         return tuple(found)
 
     def _date(self, node: yaml.Node) -> str:
@@ -218,19 +255,31 @@ class _Value:
                 return date(*(int(part) for part in found.groups() if part)).isoformat()
             except ValueError:
                 pass  # 30 February: as unreadable as the rest
-        raise self._wrong(node, f'`{self.entry.key}` "{typed}" is not a date', "write it like 2026-11-23")
+        raise self._wrong(
+            node,
+            f'`{self.entry.key}` 的“{typed}”不是日期 · `{self.entry.key}` "{typed}" is not a date',
+            "写成 2026-11-23 这样 · write it like 2026-11-23",
+        )
 
     def _kind(self, node: yaml.Node) -> str:
         typed = self._line(node)
         for kind, chinese in KINDS.items():
             if typed in {kind, chinese}:
                 return kind
-        raise self._wrong(node, f'there is no kind "{typed}"', f"use one of: {', '.join(KINDS)}")
+        raise self._wrong(
+            node,
+            f'没有“{typed}”这一类型 · there is no kind "{typed}"',
+            f"可用以下之一 · use one of: {', '.join(KINDS)}",
+        )
 
     def _language(self, node: yaml.Node) -> str:
         typed = self._line(node)
         if _LANGUAGE.fullmatch(typed) is None:
-            raise self._wrong(node, f'"{typed}" names no language', "write a tag like zh-CN, bo or ug")
+            raise self._wrong(
+                node,
+                f'“{typed}”不是语言代码 · "{typed}" names no language',
+                "写成 zh-CN、bo 或 ug 这样 · write a tag like zh-CN, bo or ug",
+            )
         return typed
 
     def _moment(self, fields: Fields, now: int) -> None:
@@ -251,17 +300,34 @@ class _Value:
         second = "name" if role is AssetRole.ATTACHMENT else "alt"
         shown = f"a path, or {{file: path, {second}: …}}"
         if not isinstance(node, yaml.MappingNode):
-            raise self._wrong(node, f"`{self.entry.key}` holds no file here", f"write {shown}")
+            raise self._wrong(
+                node,
+                f"`{self.entry.key}` 此处不是文件 · `{self.entry.key}` holds no file here",
+                f"可写路径或 {{file: …}} · write {shown}",
+            )
         found: dict[str, str] = {}
         for key, value in node.value:
             word = _FILE_WORDS.get(key.value, "") if isinstance(key, yaml.ScalarNode) else ""
             if word not in {"file", second} or word in found:
                 typed = key.value if isinstance(key, yaml.ScalarNode) else "…"
-                raise self._wrong(key, f"`{typed}` is unknown or repeated in `{self.entry.key}`", f"write {shown}")
+                raise self._wrong(
+                    key,
+                    f"`{self.entry.key}` 中的 `{typed}` 不认识或重复 · "
+                    f"`{typed}` is unknown or repeated in `{self.entry.key}`",
+                    f"可写路径或 {{file: …}} · write {shown}",
+                )
             found[word] = self._path(value) if word == "file" else self._line(value)
         if "file" not in found:
-            raise self._wrong(node, f"`{self.entry.key}` names no file here", f"write {shown}")
+            raise self._wrong(
+                node,
+                f"`{self.entry.key}` 此处没有写文件 · `{self.entry.key}` names no file here",
+                f"可写路径或 {{file: …}} · write {shown}",
+            )
         name = found.get("name", "")
         if set(name) & set('/\\:*?"<>|'):
-            raise self._wrong(node, f'"{name}" cannot be the name of a file', 'leave out / \\ : * ? " < > |')
+            raise self._wrong(
+                node,
+                f'“{name}”不能作文件名 · "{name}" cannot be the name of a file',
+                '去掉以下字符 · leave out / \\ : * ? " < > |',
+            )
         return Listed(role, found["file"], place, found.get("alt", ""), name)

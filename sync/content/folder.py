@@ -50,7 +50,9 @@ class Folder:
         limit = attachment.MAX_BYTES if listed.role is AssetRole.ATTACHMENT else picture.MAX_BYTES
         real = self._read(listed.path, limit, listed.where)
         if (listed.role, real) in self._listed:
-            raise BadInput(listed.where, f'"{listed.path}" is listed twice', "remove one")
+            raise BadInput(
+                listed.where, f'“{listed.path}”列了两次 · "{listed.path}" is listed twice', "删去其一 · remove one"
+            )
         if listed.role is AssetRole.ATTACHMENT:
             media_type = attachment.inspect(self._content[real], listed.path, listed.where)
             if media_type in picture.STRIPPED and real not in self._pictures:
@@ -74,11 +76,14 @@ class Folder:
         self._inspect(real, where)
         alt = alt or self._alts.get(real, "")
         if not alt and path in self._embedded:
-            mend = "say what it shows: select it, then Edit Alt Text (编辑替代文字)"
-            raise BadInput(where, f'the picture "{path}" has no alt text', mend)
+            mend = (
+                "选中图片 → 编辑替代文字，说明图上是什么 · "
+                "say what it shows: select it, then Edit Alt Text (编辑替代文字)"
+            )
+            raise BadInput(where, f'图片“{path}”没有替代文字 · the picture "{path}" has no alt text', mend)
         if not alt:
-            mend = f'say what it shows: ![what it shows]({address}), or alt="what it shows" in HTML'
-            raise BadInput(where, f'the picture "{path}" has no alt text', mend)
+            mend = f'说明图上是什么 · say what it shows: ![what it shows]({address}), or alt="what it shows" in HTML'
+            raise BadInput(where, f'图片“{path}”没有替代文字 · the picture "{path}" has no alt text', mend)
         self._alts.setdefault(real, alt)
         if real not in self._in_body:
             self._in_body.append(real)
@@ -94,7 +99,8 @@ class Folder:
         if real is None or not (real in self._in_body or any(real == known for _, known in self._listed)):
             raise BadInput(
                 where,
-                f'the link "{path}" leads to nothing that is published with this item',
+                f'链接“{path}”指向的不随本稿发布 · the link "{path}" leads to nothing that is published with this item',
+                "把文件列入 attachments，或写完整的 https:// 地址 · "
                 "list the file under attachments, or write the full https:// address",
             )
         return f"asset:{sha256(self._content[real])}"
@@ -121,8 +127,14 @@ class Folder:
                 if role is AssetRole.COVER and listed:
                     alt = listed.alt or alt or title
                 elif not alt and listed:
-                    mend = f"write {{file: {listed.path}, alt: what it shows}}"
-                    missing.append(BadInput(listed.where, f'the picture "{listed.path}" has no alt text', mend))
+                    mend = f"写明图上是什么 · write {{file: {listed.path}, alt: what it shows}}"
+                    missing.append(
+                        BadInput(
+                            listed.where,
+                            f'图片“{listed.path}”没有替代文字 · the picture "{listed.path}" has no alt text',
+                            mend,
+                        )
+                    )
             digest = sha256(content)
             # One picture under two names is one asset; two attachments may well be equal.
             key = (role, digest, name if role is AssetRole.ATTACHMENT else "")
@@ -149,19 +161,31 @@ class Folder:
         """The true place of a file. Raises BadInput unless it is a file in the item's folder."""
         parts = PurePosixPath(path)
         if "\\" in path:
-            raise BadInput(where, f'"{path}" holds a backslash', "write / between folders")
+            raise BadInput(
+                where, f'“{path}”中有反斜杠 · "{path}" holds a backslash', "文件夹之间用 / · write / between folders"
+            )
         if parts.is_absolute() or ".." in parts.parts or re.match("[A-Za-z]:", path):
-            mend = "put the file beside the item, and write its path from there"
-            raise BadInput(where, f'"{path}" leads out of the folder of the item', mend)
+            mend = "把文件放在稿件旁，写相对路径 · put the file beside the item, and write its path from there"
+            raise BadInput(where, f'“{path}”在稿件文件夹之外 · "{path}" leads out of the folder of the item', mend)
         try:
             real = (self._root / parts).resolve(strict=True)
             regular = real.is_file()
         except (OSError, RuntimeError, ValueError):  # none there, links in a circle, a NUL in the name
-            raise BadInput(where, f'there is no file "{path}"', "put it there, or correct the path") from None
+            raise BadInput(
+                where,
+                f'没有文件“{path}” · there is no file "{path}"',
+                "放入文件，或改正路径 · put it there, or correct the path",
+            ) from None
         if not real.is_relative_to(self._root):
-            raise BadInput(where, f'"{path}" is a link out of the folder of the item', "put the file itself there")
+            raise BadInput(
+                where,
+                f'“{path}”是指向稿件文件夹之外的链接 · "{path}" is a link out of the folder of the item',
+                "放入文件本身 · put the file itself there",
+            )
         if not regular:
-            raise BadInput(where, f'"{path}" is not a file', "write the path of a file")
+            raise BadInput(
+                where, f'“{path}”不是文件 · "{path}" is not a file', "写文件的路径 · write the path of a file"
+            )
         return real
 
     def _read(self, path: str, limit: int, where: str) -> Path:
@@ -176,8 +200,9 @@ class Folder:
         if self._total > MAX_TOTAL_BYTES or len(self._content) >= MAX_FILES:
             raise BadInput(
                 where,
+                f"稿件的文件合计超过 {MAX_TOTAL_BYTES // 1024 // 1024} MiB 或 {MAX_FILES} 个 · "
                 f"the files of the item are more than {MAX_TOTAL_BYTES // 1024 // 1024} MiB or {MAX_FILES} in all",
-                "publish fewer or smaller ones",
+                "减少或缩小文件 · publish fewer or smaller ones",
             )
         self._content[real] = content
 
@@ -188,13 +213,22 @@ def _bytes(real: Path, path: str, limit: int, where: str) -> bytes:
         with os.fdopen(os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
             seen = os.fstat(opened.fileno())
             if not stat.S_ISREG(seen.st_mode):
-                raise BadInput(where, f'"{path}" is not a file', "write the path of a file")
+                raise BadInput(
+                    where, f'“{path}”不是文件 · "{path}" is not a file', "写文件的路径 · write the path of a file"
+                )
             content = opened.read(limit + 1)
     except OSError as failed:
-        raise BadInput(where, f'"{path}" cannot be read: {failed.strerror}', "make it readable") from None
+        raise BadInput(
+            where, f'“{path}”读不了 · "{path}" cannot be read: {failed.strerror}', "给予读取权限 · make it readable"
+        ) from None
     if len(content) > limit:
         size = f"{max(seen.st_size, len(content)) / 1024 / 1024:.1f} MiB"
-        raise BadInput(where, f'"{path}" has {size}, the limit is {limit // 1024 // 1024} MiB', "save it smaller")
+        raise BadInput(
+            where,
+            f"“{path}”有 {size}，上限 {limit // 1024 // 1024} MiB · "
+            f'"{path}" has {size}, the limit is {limit // 1024 // 1024} MiB',
+            "缩小后保存 · save it smaller",
+        )
     return content
 
 

@@ -44,12 +44,24 @@ def render(text: str, where: str) -> Rendered:
     for token in tokens:
         line = token.map[0] + 1 if token.map else 1
         if token.level >= MAX_NESTING - 1:
-            refusals.append(BadInput(f"{where}:{line}", "lists or quotations are nested too deep", "nest less"))
+            refusals.append(
+                BadInput(
+                    f"{where}:{line}",
+                    "列表或引用嵌套过深 · lists or quotations are nested too deep",
+                    "减少嵌套 · nest less",
+                )
+            )
             break
         written = "".join(part.content for part in token.children or () if part.type == "text")
         if left := _LEFT_OVER.search(written):
-            mend = "put its address between < and >, as in ![alt](<my picture.jpg>)"
-            refusals.append(BadInput(f"{where}:{line}", f'"{left[0]}" is not read as a link or picture', mend))
+            mend = "地址用 < 和 > 括起 · put its address between < and >, as in ![alt](<my picture.jpg>)"
+            refusals.append(
+                BadInput(
+                    f"{where}:{line}",
+                    f'“{left[0]}”没有被当作链接或图片 · "{left[0]}" is not read as a link or picture',
+                    mend,
+                )
+            )
         mark = f"\x02{line}\x03"
         if token.type == "html_block":
             token.content = mark + token.content

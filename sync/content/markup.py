@@ -3,6 +3,7 @@
 First everything that must not or cannot be published is refused with its line; then nh3 (html5ever,
 the parser of browsers) cleans by an allow list; then `sync.content.canonical` writes the one form.
 The cleaning stands alone: were the first step blind, nothing active would come through.
+Longer than 300 lines, because every refusal is said in two languages.
 """
 
 from __future__ import annotations
@@ -50,12 +51,20 @@ class _Cleaned:
 
     def picture(self, address: str, alt: str, where: str) -> tuple[str, str]:
         if not alt:
-            raise BadInput(where, "the picture has no alt text", "say in its alt text what it shows")
+            raise BadInput(
+                where,
+                "图片没有替代文字 · the picture has no alt text",
+                "在替代文字中说明图上是什么 · say in its alt text what it shows",
+            )
         return self.linked(address, where), alt
 
     def linked(self, address: str, where: str) -> str:
         if _ASSET.fullmatch(address) is None:
-            raise BadInput(where, f'"{address}" leads to nothing here', "write the full https:// address")
+            raise BadInput(
+                where,
+                f'“{address}”在此处无所指 · "{address}" leads to nothing here',
+                "写完整的 https:// 地址 · write the full https:// address",
+            )
         return address
 
 
@@ -105,7 +114,11 @@ class _Check:
         for piece in pieces(html):
             match piece:
                 case Broken():
-                    self._refuse(piece.line, piece.what, "close it, or write &lt; for a less-than sign")
+                    self._refuse(
+                        piece.line,
+                        piece.what,
+                        "补上结束，或把小于号写成 &lt; · close it, or write &lt; for a less-than sign",
+                    )
                 case End():
                     depth -= piece.name not in _IMPLIED_END
                     if piece.name not in self._named:
@@ -117,7 +130,9 @@ class _Check:
                     tags.append(piece)
             if depth > MAX_DEPTH:
                 self._refuse(
-                    piece.line, f"more than {MAX_DEPTH} elements stand in one another", "close what is left open"
+                    piece.line,
+                    f"元素嵌套超过 {MAX_DEPTH} 层 · more than {MAX_DEPTH} elements stand in one another",
+                    "把未关闭的关闭 · close what is left open",
                 )
                 break
         # Pictures first: a link may lead to one that comes later in the text.
@@ -142,7 +157,11 @@ class _Check:
                 continue
             (met if all(node.attributes.values()) else unknown).add(written)
         for address in unknown | (self._places.keys() - met):
-            self._refuse(self._places.get(address, 1), f'"{address}" is not a sound address', "correct the address")
+            self._refuse(
+                self._places.get(address, 1),
+                f'“{address}”不是正确的地址 · "{address}" is not a sound address',
+                "改正地址 · correct the address",
+            )
 
     def _place(self, line: int) -> str:
         return f"{self._where}:{self._line(line)}"
@@ -155,25 +174,45 @@ class _Check:
         if name in ACCEPTED or name in TRANSPARENT:
             return
         self._named.add(name)
-        mend = f"write &lt;{name}&gt; if the words are meant, else remove it"
-        why, mend = REFUSED.get(name, ("is not an element that an item can hold", mend))
-        self._refuse(piece.line, f"<{name}> {why}", mend)
+        mend = (
+            f"若本是文字，写成 &lt;{name}&gt;，否则删去 · write &lt;{name}&gt; if the words are meant, else remove it"
+        )
+        unknown = ("不是稿件可用的元素", "is not an element that an item can hold", mend)
+        chinese, english, mend = REFUSED.get(name, unknown)
+        self._refuse(piece.line, f"<{name}> {chinese} · <{name}> {english}", mend)
 
     def _attributes(self, tag: Tag) -> None:
         for name, value in tag.attributes.items():
             scheme = _scheme(_unspaced(value))
             if name.startswith("on"):
-                self._refuse(tag.line, f"{name}=… can run a program in the reader's browser", "remove it")
+                self._refuse(
+                    tag.line,
+                    f"{name}=… 会在读者的浏览器中运行程序 · {name}=… can run a program in the reader's browser",
+                    "删去 · remove it",
+                )
             elif scheme in _ACTIVE_SCHEMES and (tag.name, name) not in {("a", "href"), ("img", "src")}:
-                self._refuse(tag.line, f"{name}={scheme}:… can run a program in the reader's browser", "remove it")
+                self._refuse(
+                    tag.line,
+                    f"{name}={scheme}:… 会在读者的浏览器中运行程序 · "
+                    f"{name}={scheme}:… can run a program in the reader's browser",
+                    "删去 · remove it",
+                )
             elif name == "hidden" or (name == "style" and _HIDDEN.search(value)):
                 self._refuse(
-                    tag.line, "this text is hidden, and would be seen on the outlets", "delete it, or what hides it"
+                    tag.line,
+                    "这段文字是隐藏的，到发布端会显出来 · this text is hidden, and would be seen on the outlets",
+                    "删去它，或取消隐藏 · delete it, or what hides it",
                 )
             elif name in _COUNTS and tag.name in {"td", "th"} and not _COUNTS[name].fullmatch(value):
-                self._refuse(tag.line, f'{name}="{value}" is not a number of cells', "write a whole number from 1")
+                self._refuse(
+                    tag.line,
+                    f'{name}="{value}" 不是格数 · {name}="{value}" is not a number of cells',
+                    "写 1 以上的整数 · write a whole number from 1",
+                )
         if tag.name == "meta" and tag.attributes.get("http-equiv", "").strip().lower() == "refresh":
-            self._refuse(tag.line, "<meta> sends the reader to another page", "remove it")
+            self._refuse(
+                tag.line, "<meta> 会把读者带到别的页面 · <meta> sends the reader to another page", "删去 · remove it"
+            )
         if (tag.name == "li" and "value" in tag.attributes) or (
             tag.name == "ol"
             and (
@@ -184,8 +223,8 @@ class _Check:
         ):
             self._refuse(
                 tag.line,
-                "the numbers of this list would differ between outlets",
-                "write them into the text, as paragraphs",
+                "这个列表的编号在各发布端会不一样 · the numbers of this list would differ between outlets",
+                "把编号写进文字，用段落 · write them into the text, as paragraphs",
             )
 
     def _address(self, tag: Tag) -> None:
@@ -203,36 +242,61 @@ class _Check:
     def _link(self, address: str, where: str) -> str:
         scheme = _scheme(address)
         if scheme in _ACTIVE_SCHEMES:
-            raise BadInput(where, f"a {scheme}: address can run a program in the reader's browser", "remove the link")
+            raise BadInput(
+                where,
+                f"{scheme}: 地址会在读者的浏览器中运行程序 · "
+                f"a {scheme}: address can run a program in the reader's browser",
+                "删去链接 · remove the link",
+            )
         if scheme in {"http", "https"}:
             if not _has_host(address):
-                raise BadInput(where, f'"{address}" is not a sound address', "correct the address")
+                raise BadInput(
+                    where,
+                    f'“{address}”不是正确的地址 · "{address}" is not a sound address',
+                    "改正地址 · correct the address",
+                )
             return address.replace(" ", "%20")
         if scheme == "mailto":
             return address.replace(" ", "%20")
         if scheme not in {"", "asset"}:
-            raise BadInput(where, f"{scheme}: links do not work on every outlet", "write the address as text instead")
+            raise BadInput(
+                where,
+                f"{scheme}: 链接不是各发布端都能用 · {scheme}: links do not work on every outlet",
+                "改写成文字 · write the address as text instead",
+            )
         if not address or address.startswith("#"):
             raise BadInput(
-                where, "the link leads to a place in the text, and outlets cut texts apart", "remove the link"
+                where,
+                "链接指向文内某处，而发布端会截分文字 · "
+                "the link leads to a place in the text, and outlets cut texts apart",
+                "删去链接 · remove the link",
             )
         if address.startswith("//"):
-            raise BadInput(where, f'"{address}" leaves its beginning open', f"write https:{address}")
+            raise BadInput(
+                where,
+                f'“{address}”缺开头 · "{address}" leaves its beginning open',
+                f"写成 https:{address} · write https:{address}",
+            )
         return self._files.linked(address, where)
 
     def _picture(self, address: str, alt: str, where: str) -> tuple[str, str]:
         scheme = _scheme(address)
         if not address:
-            raise BadInput(where, "the picture has no address", "write the path of its file")
+            raise BadInput(
+                where, "图片没有地址 · the picture has no address", "写图片文件的路径 · write the path of its file"
+            )
         if scheme == "data":
             raise BadInput(
-                where, "the picture stands inside the text", "save it as a file beside the item, write its path"
+                where,
+                "图片嵌在文字里 · the picture stands inside the text",
+                "存为稿件旁的文件，写其路径 · save it as a file beside the item, write its path",
             )
         if scheme not in {"", "asset"} or address.startswith("//"):
             raise BadInput(
                 where,
+                f"图片“{address}”在别处，可能变动或消失 · "
                 f'the picture "{address}" lies elsewhere and could change or vanish there',
-                "save it as a file beside the item, and write its path",
+                "存为稿件旁的文件，写其路径 · save it as a file beside the item, and write its path",
             )
         return self._files.picture(address, alt, where)
 

@@ -21,7 +21,9 @@ from sync.model import BadInput
 ZONE_DATA = version("tzdata")  # to be stored beside an instant: rules of a future date may yet change
 
 _EXAMPLE = "2026-11-23T09:00+08:00"
-_FORMS = f"write it like {_EXAMPLE} or 2026-11-23 09:00 Asia/Shanghai"
+_FORMS = (
+    f"写成 {_EXAMPLE} 或 2026-11-23 09:00 Asia/Shanghai · write it like {_EXAMPLE} or 2026-11-23 09:00 Asia/Shanghai"
+)
 _YEARS = range(2000, 2200)  # outside lies a slip of the pen
 _LARGEST_OFFSET = timedelta(hours=14)  # Kiritimati; the other side ends at −12
 
@@ -49,7 +51,9 @@ def parse(typed: str | date, now: int, where: str, *, allow_past: bool = False) 
         at = instant(_aware(text, where))
     if at < now and not allow_past:
         raise BadInput(
-            where, f'"{text}" is in the past: it was {iso(at)}, now it is {iso(now)}', "use `now` or a later time"
+            where,
+            f'时刻“{text}”已过 · "{text}" is in the past: it was {iso(at)}, now it is {iso(now)}',
+            "用 `now` 或更晚的时刻 · use `now` or a later time",
         )
     return at
 
@@ -57,20 +61,27 @@ def parse(typed: str | date, now: int, where: str, *, allow_past: bool = False) 
 def _aware(text: str, where: str) -> datetime:
     found = _TEXT.fullmatch(text)
     if found is None:
-        raise BadInput(where, f'the time "{text}" cannot be read', _FORMS)
+        raise BadInput(where, f'看不懂时刻“{text}” · the time "{text}" cannot be read', _FORMS)
     if found["time"] is None:
-        raise BadInput(where, f'"{text}" has a date but no time', f"add both, like {text}T09:00+08:00")
+        raise BadInput(
+            where,
+            f'“{text}”只有日期，没有时间 · "{text}" has a date but no time',
+            f"补全为 {text}T09:00+08:00 这样 · add both, like {text}T09:00+08:00",
+        )
     try:
         wall = datetime.fromisoformat(f"{found['date']}T{found['time'].replace(',', '.')}")
     except ValueError:
-        raise BadInput(where, f'"{text}" is not a date and time of the calendar', _FORMS) from None
+        raise BadInput(
+            where, f'历法中没有“{text}”这个时刻 · "{text}" is not a date and time of the calendar', _FORMS
+        ) from None
     if wall.year not in _YEARS:
-        raise BadInput(where, f'the year of "{text}" cannot be meant', _FORMS)
+        raise BadInput(where, f'“{text}”的年份不合常理 · the year of "{text}" cannot be meant', _FORMS)
     name = found["tag"] or found["name"]
     if found["offset"] is None and name is None:
         raise BadInput(
             where,
-            f'"{text}" has no offset, so it names no instant',
+            f'“{text}”没有时区，定不出确切时刻 · "{text}" has no offset, so it names no instant',
+            f"北京时间写成 {text}+08:00，或加时区名 · "
             f"write {text}+08:00 if Beijing time is meant, or add a zone's name: {text} Asia/Shanghai",
         )
     if name is None:
@@ -83,8 +94,9 @@ def _aware(text: str, where: str) -> datetime:
     if found["offset"].upper() != "Z" and fixed.astimezone(zone).utcoffset() != fixed.utcoffset():
         raise BadInput(
             where,
+            f"“{text}”自相矛盾：{name} 当时不是这个时差 · "
             f'"{text}" contradicts itself: {name} does not have that offset at that time',
-            f"leave the zone out, or write {fixed.astimezone(zone).isoformat()}",
+            f"去掉时区名，或改写时刻 · leave the zone out, or write {fixed.astimezone(zone).isoformat()}",
         )
     return fixed
 
@@ -95,7 +107,7 @@ def _offset(typed: str, text: str, where: str) -> timezone:
     hours, minutes = int(typed[1:3]), int(typed[-2:])
     size = timedelta(hours=hours, minutes=minutes)
     if minutes > 59 or size > _LARGEST_OFFSET or (typed[0] == "-" and size > timedelta(hours=12)):
-        raise BadInput(where, f'no place on earth has the offset of "{text}"', _FORMS)
+        raise BadInput(where, f'“{text}”的时差世上没有 · no place on earth has the offset of "{text}"', _FORMS)
     return timezone(-size if typed[0] == "-" else size)
 
 
@@ -119,8 +131,11 @@ def _zone(name: str, where: str) -> ZoneInfo:
     near = difflib.get_close_matches(name.lower(), by_lower, n=1) if "/" in name else []
     raise BadInput(
         where,
-        f'there is no time zone "{name}"',
-        f"did you mean {by_lower[near[0]]}?" if near else "use a name like Asia/Shanghai, or an offset like +08:00",
+        f'没有时区“{name}” · there is no time zone "{name}"',
+        f"是不是 {by_lower[near[0]]}？ · did you mean {by_lower[near[0]]}?"
+        if near
+        else "用 Asia/Shanghai 这样的名称，或 +08:00 这样的时差 · "
+        "use a name like Asia/Shanghai, or an offset like +08:00",
     )
 
 
@@ -133,16 +148,18 @@ def _only_meaning(wall: datetime, zone: ZoneInfo, where: str) -> datetime:
     if before > after:
         raise BadInput(
             where,
+            f"{zone.key} 的时钟回拨，{_local(wall)} 出现两次 · "
             f"clocks in {zone.key} go back, so {_local(wall)} comes twice",
-            f"write which one: {_local(first)} (the first) or {_local(second)} (the second)",
+            f"写明是哪一次 · write which one: {_local(first)} (the first) or {_local(second)} (the second)",
         )
     valid = _end_of_gap(second.astimezone(UTC), first.astimezone(UTC), zone)
     closes = valid.replace(tzinfo=None)
     opens = closes - (after - before)
     raise BadInput(
         where,
+        f"{zone.key} 的时钟拨快，没有 {_local(wall)} 这一刻 · "
         f"clocks in {zone.key} go forward from {_local(opens)} to {_local(closes)}, so {_local(wall)} does not exist",
-        f"the next valid time is {_local(valid)}",
+        f"下一个有效时刻是 {_local(valid)} · the next valid time is {_local(valid)}",
     )
 
 

@@ -20,7 +20,7 @@ from sync.content.front import Block, Entry, entry
 from sync.content.inline import plain
 from sync.model import BadInput
 
-TITLE_MEND = 'give it `"headlines": [{"value": "…"}]`, or `"headline": "…"` in ninjs 1.x'
+TITLE_MEND = '补上标题 · give it `"headlines": [{"value": "…"}]`, or `"headline": "…"` in ninjs 1.x'
 MAIN = frozenset({"", "main", "headline", "title"})
 SUB = frozenset({"sub", "subhead", "subheadline", "subtitle", "secondary"})
 TEXTS = frozenset({"", "text", "composite"})
@@ -47,11 +47,19 @@ def read(text: str, where: str) -> Story:
         news = json.loads(text)
     except ValueError as wrong:
         line = wrong.lineno if isinstance(wrong, json.JSONDecodeError) else 1
-        raise BadInput(f"{where}:{line}", "this is not JSON", "export it again, as ninjs") from None
+        raise BadInput(
+            f"{where}:{line}", "不是 JSON · this is not JSON", "重新导出为 ninjs · export it again, as ninjs"
+        ) from None
     except RecursionError:
-        raise BadInput(where, "the JSON is nested too deep", "export it again, as ninjs") from None
+        raise BadInput(
+            where, "JSON 嵌套过深 · the JSON is nested too deep", "重新导出为 ninjs · export it again, as ninjs"
+        ) from None
     if not isinstance(news, dict):
-        raise BadInput(where, "this is no ninjs: an object is expected", "export it again, as ninjs")
+        raise BadInput(
+            where,
+            "不是 ninjs：应是一个对象 · this is no ninjs: an object is expected",
+            "重新导出为 ninjs · export it again, as ninjs",
+        )
     return _Reader(news, text, where).story()
 
 
@@ -79,10 +87,19 @@ class _Reader:
     def _may_be_published(self) -> None:
         status, kind = self._one("pubstatus").lower(), self._one("type").lower()
         if status not in {"", "usable"}:
-            message = f'its pubstatus is "{status}": the agency does not want it published'
-            raise BadInput(f"{self._where}:{self._line('pubstatus')}", message, "take a version that is usable")
+            message = (
+                f"其 pubstatus 是“{status}”：通讯社不要求发布 · "
+                f'its pubstatus is "{status}": the agency does not want it published'
+            )
+            raise BadInput(
+                f"{self._where}:{self._line('pubstatus')}", message, "换用可发布的版本 · take a version that is usable"
+            )
         if kind not in TEXTS:
-            raise BadInput(f"{self._where}:{self._line('type')}", f'it is no text but "{kind}"', "import the story")
+            raise BadInput(
+                f"{self._where}:{self._line('type')}",
+                f'不是文字稿，而是“{kind}” · it is no text but "{kind}"',
+                "导入文字稿 · import the story",
+            )
 
     def _entries(self, title: str) -> Iterator[Entry]:
         sources = [self._name(one) for one in _list(self._get("infosources")) + _list(self._get("infosource"))]
@@ -110,7 +127,9 @@ class _Reader:
         """The front matter as it was, and files; checked as any other. Raises BadInput for what is none of ours."""
         line, metadata, files = self._line("tongfa"), told.get("metadata"), told.get("files")
         wrong = BadInput(
-            f"{self._where}:{line}", "its part `tongfa` is damaged", "export it again, or remove that part"
+            f"{self._where}:{line}",
+            "其 `tongfa` 部分已损坏 · its part `tongfa` is damaged",
+            "重新导出，或删去该部分 · export it again, or remove that part",
         )
         if not isinstance(metadata, dict) or not isinstance(files, list):
             raise wrong
@@ -170,8 +189,10 @@ class _Reader:
                 lines = (line for line in value.splitlines() if line.strip())
                 return "\n".join(f"<p>{escape(line, quote=False)}</p>" for line in lines), key
         if known:
-            mend = "export its body as text/html or text/plain"
-            raise BadInput(f"{self._where}:{self._line(key)}", f"its body is {known[0][0]}", mend)
+            mend = "正文导出为 text/html 或 text/plain · export its body as text/html or text/plain"
+            raise BadInput(
+                f"{self._where}:{self._line(key)}", f"其正文是 {known[0][0]} · its body is {known[0][0]}", mend
+            )
         return "", key
 
     def _illustrated(self, html: str) -> str:

@@ -20,7 +20,7 @@ MAX_PARTS = 3_000
 MAX_PART_BYTES = 48 * 1024 * 1024  # one part, unpacked
 MAX_UNPACKED_BYTES = 128 * 1024 * 1024
 
-_MEND = "open it in Word or WPS and save it anew as .docx"
+_MEND = "用 Word 或 WPS 打开，另存为 .docx · open it in Word or WPS and save it anew as .docx"
 _OLE = b"\xd0\xcf\x11\xe0"
 _PARTS = ("styles", "numbering", "footnotes", "endnotes", "header", "footer")
 # Property of the package → key of the front matter; 主题 and 类别 are what Word calls subject and category.
@@ -33,11 +33,13 @@ _PROPERTIES = {
 def opened(content: bytes, where: str) -> Package:
     """Raises BadInput for what is no Word document, or too large unpacked."""
     if content.startswith(_OLE):
-        raise BadInput(where, "it is an old .doc file, or protected by a password", _MEND)
+        raise BadInput(
+            where, "这是旧版 .doc 文件，或有密码保护 · it is an old .doc file, or protected by a password", _MEND
+        )
     try:
         return Package(zipfile.ZipFile(BytesIO(content)), where)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError, ValueError, KeyError) as broken:
-        raise BadInput(where, f"it is no sound Word document ({broken})", _MEND) from None
+        raise BadInput(where, f"不是完好的 Word 文档 · it is no sound Word document ({broken})", _MEND) from None
 
 
 class Package:
@@ -48,12 +50,14 @@ class Package:
         listed = archive.infolist()
         if len(listed) > MAX_PARTS or sum(one.file_size for one in listed) > MAX_UNPACKED_BYTES:
             raise BadInput(
-                where, "unpacked it is larger than any document", "make it smaller: split it, or link to films"
+                where,
+                "解开后比任何文档都大 · unpacked it is larger than any document",
+                "缩小文件：拆分，视频改用链接 · make it smaller: split it, or link to films",
             )
         self._names = {one.filename for one in listed}
         main = [target for kind, target, inside in self._related("") if kind == "officeDocument" and inside]
         if not main or main[0] not in self._names:
-            raise BadInput(where, "it is no Word document", _MEND)
+            raise BadInput(where, "不是 Word 文档 · it is no Word document", _MEND)
         self._main = main[0]
         self._outside = [(kind, target) for kind, target, inside in self._related(self._main) if not inside]
         self._inside = [(kind, target) for kind, target, inside in self._related(self._main) if inside]
@@ -146,15 +150,23 @@ class Package:
             try:
                 root = etree.fromstring(self._read(name), parser)
             except etree.XMLSyntaxError as broken:
-                raise BadInput(self._where, f"its part {name} is damaged ({broken.msg})", _MEND) from None
+                raise BadInput(
+                    self._where, f"其中的 {name} 已损坏 · its part {name} is damaged ({broken.msg})", _MEND
+                ) from None
             if root.getroottree().docinfo.internalDTD is not None:
-                raise BadInput(self._where, f"its part {name} has a document type", _MEND)
+                raise BadInput(
+                    self._where, f"其中的 {name} 带有文档类型声明 · its part {name} has a document type", _MEND
+                )
             self._trees[name] = root
         return self._trees[name]
 
     def _read(self, name: str) -> bytes:
         if self._archive.getinfo(name).file_size > MAX_PART_BYTES:
-            raise BadInput(self._where, f"its part {name} is too large", "make it smaller: split it")
+            raise BadInput(
+                self._where,
+                f"其中的 {name} 过大 · its part {name} is too large",
+                "缩小文件：拆分 · make it smaller: split it",
+            )
         with self._archive.open(name) as file:
             return file.read(MAX_PART_BYTES + 1)
 

@@ -25,7 +25,10 @@ from sync.model import BadInput
 
 _TITLE_START = re.compile(r"<title\b[^<>]*>", re.IGNORECASE)
 _TITLE_END = re.compile(r"</title\s*>", re.IGNORECASE)
-_TITLE_MEND = "begin the file with a line ---, then `title: …`, then a line ---"
+_TITLE_MEND = (
+    "文件开头写一行 ---，再写 `title: …`，再写一行 --- · "
+    "begin the file with a line ---, then `title: …`, then a line ---"
+)
 
 
 class Beside:
@@ -90,12 +93,18 @@ def parse(value: Any, parts: list[bytes], ask: Ask) -> Answer:
         except BadInput as refusal:
             refusals.append(refusal)
     if "title" not in found.given:
-        refusals.insert(0, BadInput(f"{where}:1", "the item has no title", written.title_mend))
+        refusals.insert(0, BadInput(f"{where}:1", "稿件没有标题 · the item has no title", written.title_mend))
     body = ""
     try:
         body = markup.clean(written.html, where, line=written.line, files=files)
         if not body:
-            refusals.append(BadInput(where, "the item has no text", "write its text below the front matter"))
+            refusals.append(
+                BadInput(
+                    where,
+                    "稿件没有正文 · the item has no text",
+                    "在文件头之下写正文 · write its text below the front matter",
+                )
+            )
     except BadInput as refusal:
         refusals += each_of(refusal)
     return {
@@ -123,20 +132,24 @@ def _text(content: bytes, where: str) -> str:
         text = content.decode("utf-8")
     except UnicodeDecodeError as wrong:
         line = content.count(b"\n", 0, wrong.start) + 1
-        raise BadInput(f"{where}:{line}", f"the file is not UTF-8{_guess(content)}", "save it as UTF-8") from None
+        guess = _guess(content)
+        chinese, english = (f"（像是 {guess}）", f" (it looks like {guess})") if guess else ("", "")
+        message = f"文件不是 UTF-8 编码{chinese} · the file is not UTF-8{english}"
+        raise BadInput(f"{where}:{line}", message, "另存为 UTF-8 · save it as UTF-8") from None
     # A vertical tab or form feed parts lines in some programs; without a space two words would become one.
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x0b", " ").replace("\x0c", " ")
     return UNPRINTABLE.sub("", text)
 
 
 def _guess(content: bytes) -> str:
+    """The encoding it seems to be in instead; "" for none that is known."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return " (it looks like UTF-16)"
+        return "UTF-16"
     try:
         content.decode("gb18030")
     except UnicodeDecodeError:
         return ""
-    return " (it looks like GBK)"
+    return "GBK"
 
 
 def _markdown(content: bytes, where: str, now: int, files: Beside) -> Written:

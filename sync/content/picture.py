@@ -27,8 +27,11 @@ _END = {"image/png": b"IEND\xaeB`\x82", "image/gif": b";"}  # Pillow is content 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
-_MEND_FORMAT = "save it as JPEG or PNG"
-_MEND_BROKEN = "open it in a picture program and save it again, or fetch the original once more"
+_MEND_FORMAT = "存为 JPEG 或 PNG · save it as JPEG or PNG"
+_MEND_BROKEN = (
+    "用图片软件打开后重新保存，或重新取得原图 · "
+    "open it in a picture program and save it again, or fetch the original once more"
+)
 
 
 def examine(value: Any, parts: list[bytes], ask: Ask) -> Answer:
@@ -58,7 +61,9 @@ def cleaned(content: bytes, where: str) -> bytes:
     try:
         return stripped(content)
     except ValueError as broken:
-        raise BadInput(where, f"the picture is damaged or incomplete ({broken})", _MEND_BROKEN) from None
+        raise BadInput(
+            where, f"图片已损坏或不完整 · the picture is damaged or incomplete ({broken})", _MEND_BROKEN
+        ) from None
 
 
 def inspect(content: bytes, where: str) -> tuple[str, int, int]:
@@ -71,7 +76,10 @@ def inspect(content: bytes, where: str) -> tuple[str, int, int]:
     if len(content) > MAX_BYTES:
         size = f"{len(content) / 1024 / 1024:.1f} MiB"
         raise BadInput(
-            where, f"the picture has {size}, the limit is {MAX_BYTES // 1024 // 1024} MiB", "save it smaller"
+            where,
+            f"图片有 {size}，上限 {MAX_BYTES // 1024 // 1024} MiB · "
+            f"the picture has {size}, the limit is {MAX_BYTES // 1024 // 1024} MiB",
+            "缩小后保存 · save it smaller",
         )
     try:
         # Naming the formats keeps Pillow's forty other decoders away from a stranger's bytes.
@@ -79,12 +87,18 @@ def inspect(content: bytes, where: str) -> tuple[str, int, int]:
             return _measured(opened, content, where)
     except UnidentifiedImageError:
         if b"<svg" in content[:4096].lower():
-            raise BadInput(where, "SVG can carry a program, so no outlet is given one", _MEND_FORMAT) from None
-        raise BadInput(where, "this is not a JPEG, PNG, GIF or WebP picture", _MEND_FORMAT) from None
+            raise BadInput(
+                where, "SVG 可夹带程序，一律不发 · SVG can carry a program, so no outlet is given one", _MEND_FORMAT
+            ) from None
+        raise BadInput(
+            where, "不是 JPEG、PNG、GIF 或 WebP 图片 · this is not a JPEG, PNG, GIF or WebP picture", _MEND_FORMAT
+        ) from None
     except _BOMB:
         raise _too_large(where, "too many") from None
     except _BROKEN as broken:
-        raise BadInput(where, f"the picture is damaged or incomplete ({broken})", _MEND_BROKEN) from None
+        raise BadInput(
+            where, f"图片已损坏或不完整 · the picture is damaged or incomplete ({broken})", _MEND_BROKEN
+        ) from None
 
 
 def _measured(opened: ImageFile.ImageFile, content: bytes, where: str) -> tuple[str, int, int]:
@@ -116,14 +130,18 @@ def _decode_animation(opened: ImageFile.ImageFile, where: str) -> None:
         if frame > MAX_FRAMES or frame * width * height > MAX_ANIMATED_PIXELS:
             raise BadInput(
                 where,
+                "动图帧数过多 · "
                 f"the animation has too many frames of {width} × {height}: the limits are {MAX_FRAMES} frames "
                 f"and {MAX_ANIMATED_PIXELS // 1_000_000} million pixels in all",
-                "save it smaller or with fewer frames",
+                "缩小或减少帧数后保存 · save it smaller or with fewer frames",
             )
         opened.load()
 
 
 def _too_large(where: str, size: str, most: int = MAX_PIXELS) -> BadInput:
     return BadInput(
-        where, f"the picture has {size} pixels, the limit is {most // 1_000_000} million", "save it smaller"
+        where,
+        f"图片像素过多，上限 {most // 10_000} 万 · "
+        f"the picture has {size} pixels, the limit is {most // 1_000_000} million",
+        "缩小后保存 · save it smaller",
     )

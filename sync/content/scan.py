@@ -80,14 +80,14 @@ def pieces(html: str) -> Iterator[Piece]:
             if isinstance(tag, Tag) and tag.name in _RAW:
                 closing = re.compile(rf"</{tag.name}(?=[\t\n\f\r />])", re.IGNORECASE).search(html, at)
                 if closing is None:
-                    yield Broken(f"<{tag.name}> is never closed", line)
+                    yield Broken(f"<{tag.name}> 没有关闭 · <{tag.name}> is never closed", line)
                     return
                 yield Text(unescape(html[at : closing.start()]), line, raw=True)
                 at = closing.start()
         elif html[at + 1] == "/" and (name := _TAG_NAME.match(html, at + 2)):
             end = html.find(">", name.end())
             if end < 0:
-                yield Broken(f"the tag </{name[0]} has no end", line)
+                yield Broken(f"标签 </{name[0]} 没有结束 · the tag </{name[0]} has no end", line)
                 return
             yield End(_lower(name[0]), line)
             at = end + 1
@@ -111,13 +111,16 @@ def _start(html: str, at: int, line: int) -> tuple[Tag | Broken, int]:
     while at < len(html) and html[at] != ">":
         found = _ATTRIBUTE.match(html, at)
         if found is None or found.end() == at or set(found["name"]) & set("<\"'"):
-            return Broken(f"the tag <{name[0]} is not closed before the next begins", line), len(html)
+            return Broken(
+                f"标签 <{name[0]} 未关闭，下一个就开始了 · the tag <{name[0]} is not closed before the next begins",
+                line,
+            ), len(html)
         at = found.end()
         if found["name"]:
             value = found["double"] or found["single"] or found["bare"] or ""
             attributes.setdefault(_lower(found["name"]), _in_attribute(value))
     if at >= len(html):
-        return Broken(f"the tag <{name[0]} has no end", line), at
+        return Broken(f"标签 <{name[0]} 没有结束 · the tag <{name[0]} has no end", line), at
     return Tag(_lower(name[0]), attributes, line), at + 1
 
 

@@ -67,7 +67,15 @@ def read(path: Path, now: int) -> Draft:
     where, kind = str(path), path.suffix.lower()
     if kind not in ENDINGS:
         accepted = ", ".join(ENDINGS)
-        raise BadItem([BadInput(where, "an item is not written in such a file", f"use one of: {accepted}")])
+        raise BadItem(
+            [
+                BadInput(
+                    where,
+                    "稿件不能写在这种文件里 · an item is not written in such a file",
+                    f"可用：{accepted} · use one of: {accepted}",
+                )
+            ]
+        )
     folder = Folder(path.parent)
     try:
         content = _content(path, MAX_PACKED_BYTES if kind in _PACKED else MAX_BYTES)
@@ -136,12 +144,14 @@ def _content(path: Path, limit: int) -> bytes:
     where = str(path)
     try:
         if not path.is_file():
-            raise BadInput(where, "there is no such file", "correct the path")
+            raise BadInput(where, "没有这个文件 · there is no such file", "改正路径 · correct the path")
         with path.open("rb") as opened:
             content = opened.read(limit + 1)
     except OSError as failed:
-        raise BadInput(where, f"the file cannot be read: {failed.strerror}", "make it readable") from None
+        raise BadInput(
+            where, f"文件读不了 · the file cannot be read: {failed.strerror}", "给予读取权限 · make it readable"
+        ) from None
     if len(content) > limit:
-        mend = "keep pictures in files of their own, and attach long tables"
-        raise BadInput(where, f"the file has more than {limit // MIB} MiB", mend)
+        mend = "图片另存为文件，长表格作为附件 · keep pictures in files of their own, and attach long tables"
+        raise BadInput(where, f"文件超过 {limit // MIB} MiB · the file has more than {limit // MIB} MiB", mend)
     return content

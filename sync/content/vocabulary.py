@@ -6,6 +6,8 @@ do instead. Whatever is in none of them is taken for a slip, such as a less-than
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from sync.content.canonical import HEADINGS, LAYERS, LISTS, PARTS, VOID
 
 ACCEPTED = frozenset(VOID | HEADINGS.keys() | LAYERS.keys() | LISTS | PARTS | {"table", "figure", "blockquote", "pre"})
@@ -17,14 +19,38 @@ TRANSPARENT = frozenset(
     | {"col", "colgroup", "o:p"}
 )
 
-_PROGRAM = ("can run a program in the reader's browser", "remove it, and link to a page of its own if readers need it")
-_FORM = ("is part of a form, which no outlet would answer", "link to the address of the form instead")
-_DESIGN = ("brings a design of its own, and every outlet has one already", "remove it")
-_DRAWING = ("is a drawing, and can carry a program", "save it as a PNG picture, and insert that with its alt text")
-_MEDIA = ("is not shown by every outlet", "link to it: as an attachment, or by its https:// address")
-_STRUCK = ("marks text as struck out, and most outlets would show it as valid", "delete the words that no longer hold")
+_REMOVE = "删去 · remove it"
+# What is wrong, in Chinese and English after the element's name, and how to mend it.
+Why: TypeAlias = tuple[str, str, str]
+_PROGRAM: Why = (
+    "会在读者的浏览器中运行程序",
+    "can run a program in the reader's browser",
+    "删去；读者确有需要的，链接到单独的页面 · remove it, and link to a page of its own if readers need it",
+)
+_FORM: Why = (
+    "是表单的一部分，发布端不会受理",
+    "is part of a form, which no outlet would answer",
+    "改为表单地址的链接 · link to the address of the form instead",
+)
+_DESIGN: Why = ("自带版式，而各发布端已有版式", "brings a design of its own, and every outlet has one already", _REMOVE)
+_DRAWING: Why = (
+    "是图形代码，可夹带程序",
+    "is a drawing, and can carry a program",
+    "存为 PNG 图片插入，并写替代文字 · save it as a PNG picture, and insert that with its alt text",
+)
+_MEDIA: Why = (
+    "不是各发布端都能显示",
+    "is not shown by every outlet",
+    "改为链接：作为附件，或 https:// 地址 · link to it: as an attachment, or by its https:// address",
+)
+_STRUCK: Why = (
+    "表示文字已划去，而多数发布端会照常显示",
+    "marks text as struck out, and most outlets would show it as valid",
+    "删去失效的文字 · delete the words that no longer hold",
+)
+_RUBY: Why = ("不是各发布端都能显示", "is not shown by every outlet", "读音写在括号里 · write the reading in brackets")
 
-REFUSED: dict[str, tuple[str, str]] = {
+REFUSED: dict[str, Why] = {
     **dict.fromkeys(("script", "noscript", "template", "object", "embed", "applet", "param", "portal"), _PROGRAM),
     **dict.fromkeys(("iframe", "frame", "frameset", "noframes", "noembed"), _PROGRAM),
     **dict.fromkeys(("form", "input", "button", "select", "option", "optgroup", "textarea", "fieldset"), _FORM),
@@ -33,12 +59,18 @@ REFUSED: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("svg", "math", "canvas"), _DRAWING),
     **dict.fromkeys(("video", "audio", "source", "track", "picture", "map", "area"), _MEDIA),
     **dict.fromkeys(("del", "s", "strike"), _STRUCK),
-    "base": ("changes where every link leads", "remove it, and write full https:// addresses"),
-    "q": ("adds quotation marks that are not in the text", "write the quotation marks"),
-    **dict.fromkeys(
-        ("ruby", "rt", "rp", "rb", "rtc"), ("is not shown by every outlet", "write the reading in brackets")
+    **dict.fromkeys(("ruby", "rt", "rp", "rb", "rtc"), _RUBY),
+    "base": (
+        "改变所有链接的去向",
+        "changes where every link leads",
+        "删去，并写完整的 https:// 地址 · remove it, and write full https:// addresses",
     ),
-    "bdo": ("turns the direction of the text round", "remove it"),
+    "q": (
+        "会加上文中没有的引号",
+        "adds quotation marks that are not in the text",
+        "写出引号 · write the quotation marks",
+    ),
+    "bdo": ("会把文字方向反过来", "turns the direction of the text round", _REMOVE),
 }
 
 # Attributes that reach the canonical form; all others are dress.
