@@ -121,7 +121,11 @@ class _Client(smtplib.SMTP):
         return self._http.secured(connection, host) if self._server.security == "tls" else connection
 
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
-        code, said = super().connect(host, port, source_address)
+        try:
+            code, said = super().connect(host, port, source_address)
+        except BaseException:
+            self.close()  # nobody has it yet who would
+            raise
         if code != 220:
             self.close()
             raise smtplib.SMTPConnectError(code, said)

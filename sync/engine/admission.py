@@ -105,6 +105,8 @@ def _turn(ctx: Context, duty: str, ids: Sequence[str], work: Work) -> Turn:
     # Who is just being read for the first time is measured by that.
     urgent = {row.outlet for row in rows if duty == "verify" and row.state == D.RELEASING}
     most = max(1, ctx.settings.workers_prepare_threads // 2)
+    if duty == "carry":  # it may take for ever, well as its server is: what is due there beside it finds a place
+        most = max(1, most // 2)
     entered = ctx.turns.enter(duty, groups, most, ctx.clock.boottime(), urgent=urgent)
     return Turn(ctx, duty, work, groups, entered)
 
@@ -144,7 +146,7 @@ def _put_off(ctx: Context, duty: str, why: Mapping[str, tuple[int, str]]) -> Non
                 continue  # somebody works on it, or it is not due any more
             until, said = why[row.id]
             values: dict[str, Any] = {"due_at": until}
-            if row.state in (D.PLANNED, D.RENDERED, D.RELEASED):
+            if row.state in (D.PLANNED, D.RENDERED, D.RELEASED) or duty == "carry":
                 values["problems"] = [{"where": "outlet", "message": said, "fatal": False}]
             changes.append(Change(row, values=values))
         deliveries.change_all(connection, changes, at=now, actor=ctx.actor)

@@ -3,6 +3,10 @@
 The claim is a row's owner and epoch, as everywhere; the ledger of who was reached is kept with the delivery
 (`sync.ledger`). A death between a recipient's first byte and the server's answer leaves that one in doubt: the
 next process goes on with all the others, and at the end a person is asked about that one.
+
+A mailing goes on by turns (`sync.engine.admission`): a round lasts as long as its channel wants, and no round is
+cut short; but only some threads carry at one outlet, so that one which hangs keeps no more. What a person
+has stopped calls nobody, and waits for none of them.
 """
 
 from __future__ import annotations
@@ -14,8 +18,9 @@ from typing import Any, cast
 from sqlalchemy import Connection
 
 from sync.clock import SECOND
-from sync.contract import Accepted, Ambiguous, Carrier, Receipt, Rejected, TryLater, Unsupported
+from sync.contract import Accepted, Ambiguous, Carrier, HeldBack, Receipt, Rejected, TryLater, Unsupported
 from sync.engine import outcome
+from sync.engine.admission import Turn, in_turn
 from sync.engine.context import Context, accepted, dump, rendition
 from sync.engine.identity import must_wait
 from sync.flow import D, E
@@ -32,14 +37,37 @@ AGAIN = 60 * SECOND  # µs until a server that could not be spoken to is tried a
 
 def carry(ctx: Context, ids: Sequence[str]) -> None:
     """Go on with what is due of these deliveries, side by side."""
+    with ctx.store.read() as connection:
+        stopped = [row.id for row in deliveries.some(connection, ids, light=True) if row.stopped]
+    if stopped:  # they only conclude: whoever waits for the server has nothing to do with them
+        _conclude(ctx, stopped)
+    in_turn(ctx, "carry", [one for one in ids if one not in stopped], _carry)
+
+
+def _carry(ctx: Context, turn: Turn) -> None:
+    with ctx.held.during(turn.ids):
+        rows = _begun(ctx, turn.ids)
+        turn.ended(one for one in turn.ids if one not in rows)
+        for one, came in together(turn.ordered({row.id: partial(_go_on, ctx, row) for row in rows.values()})):
+            _store(ctx, rows[one], came)
+            turn.ended([one])
+
+
+def _conclude(ctx: Context, ids: Sequence[str]) -> None:
+    """What was stopped: nothing is begun any more, and no server called."""
     with ctx.held.during(ids):
-        with ctx.store.write() as connection:
-            now = ctx.store.now(connection)
-            due = [row for row in deliveries.some(connection, ids) if _is_due(row, now)]
-            rows = [_claimed(ctx, connection, row, now) for row in due]
-        claimed = {row.id: row for row in rows if row is not None}
-        for one, came in together({row.id: partial(_go_on, ctx, row) for row in claimed.values()}):
-            _store(ctx, claimed[one], came)
+        for row in _begun(ctx, ids).values():
+            ((_, came),) = together({row.id: partial(_go_on, ctx, row)})
+            _store(ctx, row, came)
+
+
+def _begun(ctx: Context, ids: Sequence[str]) -> dict[str, Record]:
+    """Those that are due, ours from now on; by id."""
+    with ctx.store.write() as connection:
+        now = ctx.store.now(connection)
+        due = [row for row in deliveries.some(connection, ids) if _is_due(row, now)]
+        rows = [_claimed(ctx, connection, row, now) for row in due]
+    return {row.id: row for row in rows if row is not None}
 
 
 def _is_due(row: Record, now: int) -> bool:
@@ -99,9 +127,13 @@ def _store(ctx: Context, row: Record, came: object) -> None:
                 event = E.REFUSED
             case Accepted():
                 values |= {"accepted": dump(came), "duty": "carry", "due_at": max(now, came.again_at or now)}
+            case HeldBack():  # to the very instant for which others wait too
+                values |= {"duty": "carry", "due_at": max(now, came.not_before or now + AGAIN)}
             case _:
                 again = came.not_before if isinstance(came, TryLater) else None
                 values |= {"duty": "carry", "due_at": max(now + AGAIN, again or 0)}
+        if values["duty"] == "carry" and held.stopped:  # meanwhile: nobody has to be waited for
+            values["due_at"] = now
         if event is None:
             deliveries.note(connection, held, **values)
         else:

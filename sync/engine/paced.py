@@ -20,7 +20,9 @@ from urllib.parse import urlsplit
 from sync.clock import SECOND, Clock, iso
 from sync.contract import (
     Accepted,
+    Ambiguous,
     Budget,
+    Carrier,
     Channel,
     Egress,
     HeldBack,
@@ -184,6 +186,29 @@ class PacedChannel:
         self._egress.releasing = True
         self._heard(lambda: self._channel.withdraw(receipt, key))
 
+    def carry(
+        self,
+        accepted: Accepted,
+        rendition: Rendition,
+        key: Key,
+        keep: Callable[[Mapping[str, str]], bool],
+        *,
+        stop: bool,
+    ) -> Accepted | Receipt:
+        """Where nothing may be begun any more nobody is called. What is in doubt at the end says nothing of the outlet:
+        that may be of hours ago, or of a death of ours."""
+        carrier = cast(Carrier, self._channel)
+        if stop:
+            return carrier.carry(accepted, rendition, key, keep, stop=True)
+        self._refuse_dead()
+        try:
+            answer = carrier.carry(accepted, rendition, key, keep, stop=False)
+        except OutletError as error:
+            self._pace.heard(self._outlet, error, counts=not isinstance(error, Ambiguous))
+            raise
+        self._pace.heard(self._outlet, None)
+        return answer
+
     def verify(self, receipt: Receipt, rendition: Rendition, before: Rendition | None = None) -> Sighting:
         """With what was read, as evidence of what it says."""
         self._egress.captures = []
@@ -204,6 +229,8 @@ class PacedChannel:
         patience = max(LEAST, ahead - ARMED_BY) if ahead > ARMED_BY else PATIENCE
         dead = self._pace.known().open(self._outlet) is not None
         with self._arming.place(self._outlet.name, dead=dead, now=now):
+            if isinstance(self._channel, Carrier):  # its shot goes to nobody: arming it says nothing of the outlet
+                return self._armed(patience, prepared, rendition, key)
             shot = self._heard(lambda: self._armed(patience, prepared, rendition, key))
         return HeardShot(shot, partial(self._pace.heard, self._outlet))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -41,8 +42,9 @@ from sync.store.session import Store
 from sync.store.tables import Record, entry
 from sync.store.tables import breaker as breaker_table
 from tests.integration.hand import Process
-from tests.integration.outside import BareChannel
+from tests.integration.outside import KINDS, BareChannel, remade
 from tests.integration.rows import AT
+from tests.integration.test_engine_carry import LIST, Letters
 from tests.integration.world import World
 
 HOUR = 3_600
@@ -384,6 +386,96 @@ def test_a_shot_that_is_armed_is_never_skipped(world: PacedWorld) -> None:
     world.run(30)
     row = world.delivery(made, "blog")
     assert ("verified", True) == (row.state, row.sent_at - world.release(made).release_at < SECOND // 10)
+
+
+class MailServer:
+    """Mailings to a server that goes down after so many rounds."""
+
+    def __init__(self, world: PacedWorld, monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
+        self.up, self.asked = rounds, Counter[str]()
+        for name, value in (("box", []), ("faults", {}), ("dying", staticmethod(lambda recipient: None))):
+            monkeypatch.setattr(Letters, name, value)
+        monkeypatch.setitem(KINDS, "letters", Letters)
+        outer = self
+
+        class Post(Letters):
+            def login(self) -> None:
+                outer.ask("login")
+
+            def carry(self, *given: Any, stop: bool) -> Accepted | Receipt:
+                if not stop:  # what was stopped opens no connection
+                    outer.ask("carry")
+                return super().carry(*given, stop=stop)
+
+        world.mischief["letters"] = remade(Post)
+
+    def ask(self, what: str) -> None:
+        self.asked[what] += 1
+        if self.up < 1:
+            raise TryLater("no answer")
+        self.up -= what == "carry"
+
+
+def test_a_mail_server_that_is_dead_is_left_alone(world: PacedWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After five rounds that failed no mailing is tried any more, until a look is answered; then each goes on where
+    it was, and nobody has a letter twice. What a person stops meanwhile ends at once, though nobody answers."""
+    post = MailServer(world, monkeypatch, rounds=2)
+    world.add("site", "site")
+    world.add("letters", "letters", required=False)
+    world.process()
+    made = items(world, 7, at=20, named="site,letters")
+    world.run(40)
+    assert ("open", 2 + rule.IN_A_ROW) == (world.breaker("letters").state, post.asked["carry"])
+    begun = list(Letters.box)
+    assert list(LIST[:4]) == begun  # one mailing is in the midst, the others have not begun
+    unread = next(one for one in made if world.delivery(one, "letters").accepted is None)
+    world.run(300)
+    assert (2 + rule.IN_A_ROW, begun) == (post.asked["carry"], Letters.box) and post.asked["login"] > 1
+    rows = [world.delivery(one, "letters") for one in made]
+    assert {world.breaker("letters").half_open_at + GRACE} == {row.due_at for row in rows}
+    assert all("does not answer" in row.problems[0]["message"] for row in rows)
+
+    withdraw(world.ctx, Withdrawal(world.rows(unread)["letters"].item, "发布有误"))
+    world.run(1)
+    assert ("cancelled", 2 + rule.IN_A_ROW) == (world.delivery(unread, "letters").state, post.asked["carry"])
+    assert "open" == world.breaker("letters").state  # that nobody was called is no sign of life
+
+    post.up = 2**31
+    world.run((world.breaker("letters").half_open_at - world.clock.now()) / SECOND + 60)
+    assert ["opened", "closed"] == world.told()
+    assert {"closed"} == {world.delivery(one, "letters").state for one in made if one != unread}
+    assert dict.fromkeys(LIST, len(made) - 1) == Counter(Letters.box)
+
+
+def test_mailings_beside_the_one_that_finds_it_dead_call_nobody(
+    world: PacedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their tasks had begun a moment before it was known; they are put off to the look with all others."""
+    post = MailServer(world, monkeypatch, rounds=1)
+    world.add("site", "site")
+    world.add("letters", "letters", required=False)
+    world.process()
+    made = items(world, 7, at=20, named="site,letters")
+    monkeypatch.setattr(admission, "_shut", lambda *known: None)
+    world.run(22)
+    assert ("open", 1 + rule.IN_A_ROW) == (world.breaker("letters").state, post.asked["carry"])
+    due = [world.delivery(one, "letters").due_at for one in made]
+    assert 2 == due.count(world.breaker("letters").half_open_at + GRACE)
+
+
+def test_a_doubt_about_one_recipient_says_nothing_of_the_server(
+    world: PacedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six mailings that each end in doubt about one: the server took all the other letters."""
+    MailServer(world, monkeypatch, rounds=2**31)
+    Letters.faults["丙"] = [Ambiguous("no answer after the last byte")] * 6
+    world.add("site", "site")
+    world.add("letters", "letters", required=False)
+    world.process()
+    made = items(world, 6, at=20, named="site,letters")
+    world.run(60)
+    assert {"unresolved"} == {world.delivery(one, "letters").state for one in made}
+    assert None is world.breaker("letters")
 
 
 def test_a_required_outlet_that_is_dead_is_not_ready(world: PacedWorld) -> None:

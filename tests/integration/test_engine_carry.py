@@ -253,6 +253,23 @@ def test_withdrawn_nobody_more_gets_it(world: World, early: bool) -> None:
     assert ([] if early else ["甲", "乙"]) == Letters.box
 
 
+def test_withdrawn_while_the_last_letter_of_a_round_is_on_its_way(world: World) -> None:
+    """It ends at once, and not when that recipient would have been tried again, hours later."""
+    ended: list[str] = []
+
+    def stop(recipient: str) -> None:
+        if recipient == "戊" and not ended:
+            ended.append(withdraw(world.ctx, Withdrawal(item_of(world, made), "有误")))
+
+    Letters.faults["戊"] = [TryLater("451 busy", world.clock.now() + 9_000 * SECOND)]
+    Letters.dying = staticmethod(stop)
+    with_outlets(world, site="site", letters="letters")
+    made = world.plan("site,letters", at=20)
+    world.run(60)
+    assert ({"site": "withdrawn"}, "closed") == (world.states(ended[0]), world.states(made)["letters"])
+    assert list(LIST[:4]) == Letters.box
+
+
 def test_a_correction_stops_the_old_letters_and_says_what_it_is(world: World) -> None:
     """Those who had the old text, and those who had not yet, get the new one, as a correction."""
     for one in LIST[2:]:

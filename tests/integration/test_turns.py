@@ -5,17 +5,19 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from sync.bootstrap import context, create_home
-from sync.clock import SECOND, SystemClock
-from sync.contract import Channel, HeldBack, Prepared, Receipt, Shot, Tools
+from sync.clock import SECOND, SystemClock, iso
+from sync.contract import Accepted, Channel, HeldBack, MailServer, Prepared, Receipt, Shot, Tools
+from sync.engine.carry import carry
 from sync.engine.context import Context
 from sync.engine.pace import Pace
 from sync.engine.paced import Arming, PacedEgress, paced
@@ -25,10 +27,12 @@ from sync.engine.purse import Purse
 from sync.engine.sender import Sender
 from sync.engine.shards import release
 from sync.engine.turns import HANDED_ON, STUCK, Turns, interleaved
+from sync.engine.verify import verify
 from sync.http import Http, Limits
 from sync.model import Key, Outlet, Rendition
 from sync.render import Templates
 from sync.settings import read_settings
+from sync.smtp import Smtp
 from sync.store import deliveries, outlets, pace
 from sync.store.tables import Record
 from tests.integration.outside import KINDS, BareChannel, Outside
@@ -103,6 +107,15 @@ def hanging() -> Iterator[Hanging]:
     made.hang_up()
 
 
+class Taken(Shot):
+    """Of a mailing: nothing leaves with it."""
+
+    def _fire(self) -> None: ...
+
+    def settle(self) -> Receipt | Accepted:
+        return Accepted("")
+
+
 class Town:
     """Nine outlets that live and one that hangs, in a real installation with real threads and a real clock."""
 
@@ -131,33 +144,69 @@ class Town:
                     self.call()
                 return super().arm(prepared, rendition, key)
 
+        class Mail(Dead):
+            def arm(self, prepared: Prepared, rendition: Rendition, key: Key) -> Shot:
+                return Taken()
+
+            def carry(
+                self,
+                accepted: Accepted,
+                rendition: Rendition,
+                key: Key,
+                keep: Callable[[Mapping[str, str]], bool],
+                *,
+                stop: bool,
+            ) -> Accepted | Receipt:
+                port = int(hanging.address.rpartition(":")[2])
+                Smtp(town.http, private_network=True).submission(MailServer("127.0.0.1", port, "none", "", "", "here"))
+                raise AssertionError("it never says a word")
+
+        kinds = {**KINDS, "mail": Mail}
+        kind_of_dead = "mail" if how == "carry" else "memory"
         wired = context(settings, "prepare")
         view, purse, arming = Pace.of(wired), Purse(wired.store, clock), Arming(8)
 
         def channel(row: Record) -> Channel:
             egress = PacedEgress(self.http, row, (), view, purse, clock)
-            made = KINDS["memory"] if row.name != "dead" else Dead
+            made = KINDS["memory"] if row.name != "dead" else Mail if how == "carry" else Dead
             outlet = Outlet(row.name, row.unit, row.kind, {}, {"password": "open"}, row.required, row.live)
             tools = Tools(self.http, lambda digest: b"", Templates(), clock.now)
             return paced(made(outlet, tools, self.outside[row.name]), egress, row, view, arming, clock)
 
-        self.ctx: Context = replace(wired, kind=KINDS.__getitem__, channel=channel)
+        self.ctx: Context = replace(wired, kind=kinds.__getitem__, channel=channel)
         with self.ctx.store.write() as connection:
             for name in (*self.HEALTHY, "dead"):
                 values: dict[str, Any] = {
                     "name": name,
                     "unit": outlets.LOCAL_UNIT,
-                    "kind": "memory",
+                    "kind": "memory" if name != "dead" else kind_of_dead,
                     "settings": {},
                     "secrets": {},
                 }
                 values |= {"groups": [], "required": name != "dead", "live": False, "private_network": True}
                 outlets.add(connection, values, at=clock.now(), actor="test")
 
-    def plan(self, number: int, at: str) -> str:
+    def item(self, number: int) -> str:
         path = self.settings.home / f"item-{number}.md"
         path.write_text(f"---\ntitle: 第{number}号通告\n---\n\n自12月1日起试运行。\n")
-        return plan(self.ctx, Order((str(path),), (*self.HEALTHY, "dead"), at=at))
+        return str(path)
+
+    def plan(self, number: int, at: str) -> str:
+        return plan(self.ctx, Order((self.item(number),), (*self.HEALTHY, "dead"), at=at))
+
+    def released(self, items: range, names: tuple[str, ...], sender: Sender) -> list[Record]:
+        """The deliveries of one release of these items, once all have left."""
+        at = self.clock.now() + 5 * SECOND
+        order = Order(tuple(map(self.item, items)), names, at=iso(at))
+        made = plan(self.ctx, order)
+        prepare(self.ctx, self.ids(made))
+        with self.ctx.store.read() as connection:
+            due_at = min(row.due_at for row in deliveries.of_release(connection, made) if row.due_at)
+        eventually(lambda: self.clock.now() >= due_at)
+        release(self.ctx, sender, self.ids(made))
+        eventually(lambda: {"released", "accepted"} == {*chain(*self.states([made]).values())}, 30)
+        with self.ctx.store.read() as connection:
+            return list(deliveries.of_release(connection, made))
 
     def states(self, releases_: list[str]) -> dict[str, list[str]]:
         """By outlet, of all its deliveries."""
@@ -208,6 +257,13 @@ def test_fifty_items_at_an_outlet_that_hangs_delay_none_elsewhere(tmp_path: Path
     town.close()
 
 
+def _read(town: Town, pool: ThreadPoolExecutor, pages: list[str]) -> bool:
+    """After one more look of a worker's: whether all these are verified. It is a free thread that looks."""
+    pool.submit(verify, town.ctx, pages).result(10)
+    with town.ctx.store.read() as connection:
+        return {"verified"} == {row.state for row in deliveries.some(connection, pages, light=True)}
+
+
 def _left_alone(town: Town, made: list[str]) -> bool:
     """After one more task for each release: whether all that is for the dead outlet waits for the look."""
     for one in made:
@@ -223,6 +279,34 @@ def _open(town: Town) -> bool:
     with town.ctx.store.read() as connection:
         row = pace.breaker_of(connection, "dead", live=False)
     return row is not None and row.state == "open"
+
+
+def test_a_mail_server_that_hangs_delays_no_other_outlet(tmp_path: Path, hanging: Hanging) -> None:
+    """Twenty mailings are due at a server that takes connections and says nothing, and all threads come upon them
+    first: a quarter waits there. Pages are read, and releases made ready, also what else is due at that outlet."""
+    town = Town(tmp_path / "home", hanging, "carry")
+    threads, sender = town.settings.workers_prepare_threads, Sender(town.clock, 4)
+    try:
+        rows = town.released(range(20), ("o1", "dead"), sender)
+    finally:
+        sender.stop()
+    mailings = [row.id for row in rows if row.outlet == "dead"]
+    pages = [row.id for row in rows if row.outlet == "o1"]
+    made = [town.plan(number, "2090-01-02T09:00Z") for number in range(100, 105)]
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for one in mailings:
+                pool.submit(carry, town.ctx, [one])
+            for one in made:
+                pool.submit(prepare, town.ctx, town.ids(one))
+            eventually(lambda: all({"prepared"} == set(states) for states in town.states(made).values()))
+            eventually(lambda: _read(town, pool, pages))
+            assert threads // 4 == hanging.calls
+        finally:
+            hanging.hang_up()
+        eventually(lambda: _open(town))
+    assert {"accepted"} == set(town.states([rows[0].release])["dead"])
+    town.close()
 
 
 def test_an_optional_outlet_that_hangs_while_arming_delays_no_release(tmp_path: Path, hanging: Hanging) -> None:
