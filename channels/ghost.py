@@ -27,7 +27,7 @@ from channels.ghost_draft import Drafts, changed, in_place
 from channels.ghost_flip import GONE, Flip, is_of, receipt
 from channels.names import hidden_name
 from sync import compare
-from sync.answer import not_before
+from sync.answer import unread
 from sync.contract import (
     Accepted,
     Capabilities,
@@ -41,7 +41,6 @@ from sync.contract import (
     Shot,
     Stale,
     Tools,
-    TryLater,
     Unsupported,
 )
 from sync.model import Asset, Edition, Key, Outlet, Problem, Rendition, Sighting, Token, sha256
@@ -186,7 +185,7 @@ class GhostChannel:
         if answer.status in (404, 410):
             return Sighting(False, began, ended, taken_down=answer.status == 410)
         if answer.status != 200:
-            raise TryLater(f"{receipt.url} answers {answer.status}", not_before(answer.headers, ended))
+            raise unread(f"{receipt.url} answers {answer.status}", answer, ended)
         seen = page.read_outside(answer.body)
         if seen.content is None:
             missing = Problem("text", "页面上没有正文 · the page has no article (for members only?)", fatal=False)

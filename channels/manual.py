@@ -19,7 +19,7 @@ from channels.handed import HandedOver
 from channels.manual_package import body_html, package, plain_text
 from channels.webhook_page import Page, read
 from sync import compare
-from sync.answer import not_before
+from sync.answer import unread
 from sync.contract import (
     Accepted,
     Capabilities,
@@ -34,7 +34,6 @@ from sync.contract import (
     Setting,
     Shot,
     Tools,
-    TryLater,
     Unsupported,
 )
 from sync.model import BadInput, Edition, Key, Outlet, Problem, Rendition, Sighting, Token
@@ -159,8 +158,7 @@ class ManualChannel:
         if answer.status in (404, 410):
             return None, began, ended
         if answer.status != 200:
-            again = not_before(answer.headers, ended)
-            raise TryLater(f"{self._name}: {url} answers {answer.status}", again)
+            raise unread(f"{self._name}: {url} answers {answer.status}", answer, ended)
         pictures = [one.digest for one in rendition.files if one.media_type.startswith("image/")]
 
         def picture(source: str) -> str:

@@ -24,7 +24,7 @@ from channels import mastodon_account as api
 from channels import mastodon_post as post
 from channels.picture import Picture, Unusable, fit
 from sync import compare
-from sync.answer import not_before
+from sync.answer import unread
 from sync.clock import SECOND
 from sync.contract import (
     Accepted,
@@ -42,7 +42,6 @@ from sync.contract import (
     Shot,
     Stale,
     Tools,
-    TryLater,
     Unauthorised,
     Unsupported,
 )
@@ -246,8 +245,7 @@ class MastodonChannel:
         if answer.status in (401, 403):
             raise Unauthorised(f"{self._outlet.name}: the instance shows statuses only to those who log in")
         if answer.status != 200:
-            again = not_before(answer.headers, ended)
-            raise TryLater(f"{self._outlet.name}: status {answer.status} to an anonymous reader", again)
+            raise unread(f"{self._outlet.name}: status {answer.status} to an anonymous reader", answer, ended)
         status = api.found(answer)
         # A picture that stands there still, from before, has to be known as what it is.
         seen, problems = self._pictures(status, (*rendition.files, *(before.files if before else ())))

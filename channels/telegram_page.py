@@ -18,7 +18,7 @@ from lxml import etree
 
 from channels import telegram_text as texts
 from sync import compare, confine
-from sync.answer import not_before
+from sync.answer import unread
 from sync.contract import Egress, Misbehaved, OutletError, Tools, TryLater
 from sync.model import Asset, Problem, Token
 
@@ -112,8 +112,8 @@ class Reader:
     def _read(self, url: str) -> dict[str, Any]:
         answer = self._http.read(url)
         if answer.status != 200:
-            again = not_before(answer.headers, self._tools.now())
-            raise TryLater(f"{self._outlet}: status {answer.status} to an anonymous reader", again)
+            message = f"{self._outlet}: status {answer.status} to an anonymous reader"
+            raise unread(message, answer, self._tools.now())
         told = compare.outside("channels.telegram_page:reading", answer.body, url)
         if told["unreadable"]:
             raise self._changed()

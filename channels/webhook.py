@@ -24,7 +24,7 @@ from channels.webhook_settings import SETTINGS, chosen, twin
 from channels.webhook_shot import SignedShot
 from channels.webhook_signature import headers
 from sync import compare
-from sync.answer import not_before
+from sync.answer import unread
 from sync.clock import MILLISECOND, SECOND
 from sync.contract import (
     Accepted,
@@ -40,7 +40,6 @@ from sync.contract import (
     Reveal,
     Shot,
     Tools,
-    TryLater,
     Unsupported,
 )
 from sync.model import Edition, Key, Outlet, Problem, Rendition, Sighting
@@ -195,8 +194,7 @@ class WebhookChannel:
         if answer.status in (404, 410):
             return None, began, ended
         if answer.status != 200:
-            again = not_before(answer.headers, ended)
-            raise TryLater(f"{self._name}: its public page answers {answer.status}", again)
+            raise unread(f"{self._name}: its public page answers {answer.status}", answer, ended)
         pictures = {asset.digest: asset for asset in rendition.files if asset.media_type.startswith("image/")}
 
         def picture(source: str) -> str:

@@ -17,9 +17,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 from channels import wordpress_page as pages
 from channels.wordpress_page import Page
 from channels.wordpress_site import PUBLIC, Site, said
-from sync.answer import not_before
+from sync.answer import unread
 from sync.compare import differences, recognise
-from sync.contract import OutletError, Receipt, Response, Tools, TryLater
+from sync.contract import OutletError, Receipt, Response, Tools
 from sync.model import Problem, Rendition, Sighting
 
 HIDDEN = frozenset({"rest_forbidden", "rest_post_invalid_id"})  # of a post that is not public, or not there
@@ -81,8 +81,8 @@ class Reader:
         if answer.status in (404, 410):
             return None
         if answer.status != 200:
-            again = not_before(answer.headers, self._tools.now())
-            raise TryLater(f"{self._outlet}: {receipt.url} answers {answer.status} to an anonymous reader", again)
+            message = f"{self._outlet}: {receipt.url} answers {answer.status} to an anonymous reader"
+            raise unread(message, answer, self._tools.now())
         return pages.read(answer.body, rendition.fields["mark"])
 
 

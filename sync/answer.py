@@ -20,7 +20,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import unquote, unquote_plus, urlsplit
 
 from sync.clock import SECOND, instant
-from sync.contract import Ambiguous, Misbehaved, OutletError, Rejected, TryLater, Unauthorised
+from sync.contract import Ambiguous, Misbehaved, OutletError, Rejected, Response, TryLater, Unauthorised
 
 UNCLEAR = frozenset({408, 425})  # the outlet may or may not have read all of it
 EXCERPT = 200  # characters of an answer that an error text may carry
@@ -91,7 +91,7 @@ def judge(answer: Answer, asked: Asked, expect: tuple[int, ...], now: int) -> An
     if status in UNCLEAR or status >= 500:
         if asked.creates:
             raise Ambiguous(message)
-        raise TryLater(message, not_before(answer.headers, now))
+        raise TryLater(message, not_before(answer.headers, now, limited=False))
     if status >= 400:
         raise Rejected(message)
     if asked.creates:
@@ -100,13 +100,23 @@ def judge(answer: Answer, asked: Asked, expect: tuple[int, ...], now: int) -> An
     raise Rejected(f"{message}: it redirects to {goal}; set the outlet's final address")
 
 
-def not_before(headers: Mapping[str, str], now: int) -> int | None:
+def unread(message: str, answer: Response, now: int) -> TryLater:
+    """The error of an answer that is no page, to somebody who reads as the public does: look again.
+
+    429 is about whoever asks, so every read of the outlet's waits; any other status is about this one page."""
+    limited = answer.status == 429
+    return TryLater(message, not_before(answer.headers, now, limited=limited), of="" if limited else None)
+
+
+def not_before(headers: Mapping[str, str], now: int, *, limited: bool = True) -> int | None:
     """When the outlet wants to be asked again (microseconds UTC); None when it does not say.
 
+    `limited`: the answer says that a limit was reached. Where it was not, when its count begins anew says nothing:
+    Mastodon tells it with every answer.
     Retry-After is seconds or an HTTP date. The reset headers are not standardised: Mastodon writes an
     ISO time, Bluesky seconds since 1970, the IETF draft seconds from now.
     """
-    for name in ("Retry-After", "X-RateLimit-Reset", "RateLimit-Reset"):
+    for name in ("Retry-After", "X-RateLimit-Reset", "RateLimit-Reset") if limited else ("Retry-After",):
         value = headers.get(name, "").strip()
         if re.fullmatch(r"\d{1,10}", value):
             seconds = int(value)

@@ -175,11 +175,13 @@ def test_behind_a_login_nothing_can_be_read(manual: ManualBench) -> None:
 
 
 def test_a_page_that_answers_an_error_says_nothing(manual: ManualBench) -> None:
+    """Nor is its time one for the outlet's other pages."""
     channel = manual.channel()
     there = manual.pasted(rendered(channel))
-    manual.sandbox.knob("refuse", method="GET", status=503)
-    with pytest.raises(TryLater):
+    manual.sandbox.knob("refuse", method="GET", status=503, headers={"Retry-After": "60"})
+    with pytest.raises(TryLater) as later:
         channel.verify(there, rendered(channel))
+    assert (True, None) == (later.value.not_before is not None, later.value.of)
 
 
 def test_a_correction_is_seen_once_the_person_has_made_it(manual: ManualBench) -> None:

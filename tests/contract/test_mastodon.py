@@ -211,12 +211,24 @@ def test_a_probe_that_cannot_look_is_no_absence(mastodon: MastodonBench) -> None
 
 
 def test_readers_over_the_limit_come_back_when_told(mastodon: MastodonBench) -> None:
-    """Reading after the release uses up the anonymous budget; its end is an instant."""
+    """Reading after the release uses up the anonymous budget; its end is an instant, for every reader."""
     mastodon.sandbox.knob("refuse", status=429, headers={"X-RateLimit-Reset": "2099-01-01T00:00:00Z"}, method="GET")
     key = mastodon.key()
     with pytest.raises(TryLater) as caught:
         mastodon.channel().verify(Receipt("1", "", 0), mastodon.render(key))
-    assert 4_070_908_800_000_000 == caught.value.not_before
+    assert (4_070_908_800_000_000, "") == (caught.value.not_before, caught.value.of)
+
+
+def test_a_status_in_trouble_says_nothing_of_the_others(mastodon: MastodonBench) -> None:
+    """Mastodon tells with every answer when its count begins anew: where no limit was reached, nobody waits for it."""
+    headers = {"X-RateLimit-Reset": "2099-01-01T00:00:00Z"}
+    mastodon.sandbox.knob("refuse", status=503, headers=headers, times=2)
+    with pytest.raises(TryLater) as caught:
+        mastodon.channel().verify(Receipt("1", "", 0), mastodon.render(mastodon.key()))
+    assert (None, None) == (caught.value.not_before, caught.value.of)
+    with pytest.raises(TryLater) as caught:
+        mastodon.channel().login()
+    assert caught.value.not_before is None
 
 
 def test_a_lost_upload_is_nothing_that_happened(mastodon: MastodonBench) -> None:

@@ -139,9 +139,11 @@ def test_an_attachment_is_read_back_too(wordpress: WordpressBench) -> None:
 
 
 def test_a_server_in_trouble_is_no_absence(wordpress: WordpressBench) -> None:
-    """503 to a reader says nothing of the post."""
+    """503 to a reader says nothing of the post, and its time is none for other posts."""
     way = Way(wordpress)
     receipt = way.publish()
-    wordpress.sandbox.knob("refuse", method="GET", path=f"/town/{way.rendition.fields['slug']}/")
-    with pytest.raises(TryLater):
+    page = f"/town/{way.rendition.fields['slug']}/"
+    wordpress.sandbox.knob("refuse", method="GET", path=page, status=503, headers={"Retry-After": "60"})
+    with pytest.raises(TryLater) as later:
         way.verify(receipt)
+    assert (True, None) == (later.value.not_before is not None, later.value.of)
