@@ -26,7 +26,7 @@ from sync.archive import Writer, refuse_existing, writing
 from sync.clock import iso
 from sync.engine.context import Context
 from sync.model import BadInput
-from sync.store import journal, outlets
+from sync.store import journal, outlets, readings
 from sync.store.assets import Missing
 from sync.store.sqlite import Sqlite
 from sync.store.tables import SCHEMA, asset, metadata
@@ -108,7 +108,7 @@ def _take_postgres(ctx: Context, out: Path, tell: Tell, with_key: bool) -> dict[
 
 def _add_assets(ctx: Context, connection: Connection, archive: Writer, tell: Tell) -> list[str]:
     """Every file that the copied database refers to; returns those that are missing or damaged."""
-    digests = list(connection.execute(select(asset.c.digest).order_by(asset.c.digest)).scalars())
+    digests = sorted({*connection.execute(select(asset.c.digest)).scalars(), *readings.bodies(connection)})
     missing = []
     for number, digest in enumerate(digests, 1):
         try:

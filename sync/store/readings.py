@@ -54,6 +54,12 @@ def add_all(connection: Connection, seen: Sequence[Kept], *, reader: str) -> Non
             )
 
 
+def bodies(connection: Connection) -> set[str]:
+    """The digests of all answers that are kept whole."""
+    rows = connection.execute(select(reading.c.captures)).scalars()
+    return {str(one["digest"]) for captures in rows for one in captures if one["kept"]}
+
+
 def newest(connection: Connection, ids: Collection[str]) -> dict[str, Record]:
     """The last reading of each of these deliveries that has one."""
     last = (
