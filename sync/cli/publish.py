@@ -195,6 +195,8 @@ def show_report(told: dict[str, Any]) -> None:
         for problem in one["problems"]:
             if problem["message"] not in told["why"]:
                 say(f"✗ {one['outlet']} · {problem['where']}: {problem['message']}")
+    for problem in told["problems"]:
+        say(f"{'✗' if problem['fatal'] else '!'} {problem['where']}: {problem['message']}")
     for step in dict.fromkeys([*(one["next"] for one in rows), told["next"]]):
         if step:
             out.print(labelled("next", step), soft_wrap=True)

@@ -131,11 +131,15 @@ def test_published_told_corrected_withdrawn(desk: Installation, tmp_path: Path) 
     desk.until(second.json["release"], lambda told: bool(told["state"] == "released"))
 
     # withdrawn: what was said stays said, and the report says so
-    third = desk.run("withdraw", first.json["item"], "--reason", "有误", "--wait", "30", "--json")
+    third = desk.run("withdraw", first.json["item"], "--reason", "有误", "--wait", "30")
     assert 4 == third.code, third.err
-    assert {"site": "withdrawn", "toutiao": "accepted"} == states(third.json)
-    assert {"letters", "push"} == {one["where"] for one in third.json["problems"]}
-    assert all("cannot be recalled" in one["message"] for one in third.json["problems"])
+    lines = [line for line in third.out.splitlines() if "已发出的通知无法收回" in line and "cannot be recalled" in line]
+    assert {"letters", "push"} == {name for name in ("letters", "push") for line in lines if name in line}
+    (release,) = {*re.findall(r"\b[0-9a-f]{16}\b", third.out.splitlines()[0])}
+    told = assert_done(desk.run("release", "show", release, "--json")).json
+    assert {"site": "withdrawn", "toutiao": "accepted"} == states(told)
+    assert {"letters", "push"} == {one["where"] for one in told["problems"]}
+    assert all("cannot be recalled" in one["message"] for one in told["problems"])
     removed(address)
-    desk.until(third.json["release"], lambda told: bool(told["state"] == "released"))
+    desk.until(release, lambda told: bool(told["state"] == "released"))
     assert (6, 2) == (len(said(desk, "email", "taken")), len(said(desk, "apprise", "said")))
