@@ -19,7 +19,7 @@ from sync.store.people import THREE
 from sync.store.tables import Record
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-DRAFT, REVIEW = "draft", "review"
+DRAFT, REVIEW = feeds.DRAFT, feeds.REVIEW
 EVERY_MIN = 30
 
 

@@ -26,7 +26,7 @@ from sync.engine.verify import counted
 from sync.engine.withdraw import stop
 from sync.engine.wording import refuse_broken
 from sync.model import Align, BadInput, Edition, Key, Policy
-from sync.store import copies, deliveries, items, outlets, releases, reviews
+from sync.store import copies, deliveries, feeds, items, outlets, releases, reviews
 from sync.store.people import THREE
 from sync.store.tables import Record
 
@@ -83,8 +83,10 @@ def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[D
     chosen, release_at = _routed(ctx, connection, order, found, now)
 
     unit, rule = reviews.ruling(connection, [e.item for e in editions], chosen)
-    acting(ctx, connection, {unit, *(row.unit for row in chosen), *reviews.owners(connection, editions)}, ORDERS)
     asked = rule == THREE
+    if not asked:
+        _refuse_unseen(connection, editions)
+    acting(ctx, connection, {unit, *(row.unit for row in chosen), *reviews.owners(connection, editions)}, ORDERS)
 
     release_id = secrets.token_hex(8)
     installation = outlets.identity(connection)
@@ -153,6 +155,15 @@ def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[D
     if order.corrects is not None:
         stop(ctx, connection, order.corrects, {one.name for one in chosen}, below=editions[0].revision)
     return release_id
+
+
+def _refuse_unseen(connection: Connection, editions: Sequence[Edition]) -> None:
+    """What a feed under review brought goes out by no way without: its unit may have been relaxed since it was read.
+
+    In the transaction that plans, so that nothing changes in between."""
+    for item, feed in feeds.under_review(connection, [e.item for e in editions]).items():
+        mend = f"`tongfa unit set {feed.unit} --review three`; or `tongfa feed remove {feed.name}`, which ends its rule"
+        raise BadInput(f"item {item}", f"it came by feed {feed.name}, whose items go out under review only", mend)
 
 
 def _routed(

@@ -29,6 +29,7 @@ from sync.engine.submit import keep, revision_of, routing_of
 from sync.http import Http, Limits
 from sync.model import BadInput, Edition, canonical_bytes, sha256
 from sync.store import feeds, items, people
+from sync.store.feeds import REVIEW
 from sync.store.people import THREE
 from sync.store.tables import Record, edition, item
 
@@ -36,7 +37,6 @@ READ = "sync.content.feed:read"
 SHIELD = 300 * SECOND  # µs in which nobody else reads the same feed
 MINUTE = 60 * SECOND
 SOONEST, LONGEST = 5 * MINUTE, 24 * 60 * MINUTE  # µs after a failure; they double from the one to the other
-REVIEW = "review"
 AGAIN = "it is tried again by itself; what was read before stays as it is"
 
 
@@ -240,7 +240,7 @@ def _plan(ctx: Context, row: Record) -> None:
     if rule != THREE:
         raise Failure(
             f"unit {row.unit} no longer asks for reviews, so nothing of this feed is planned",
-            "publish its items by hand (`tongfa feed show` lists them), or add the feed anew as draft",
+            f"`tongfa unit set {row.unit} --review three`; or `tongfa feed remove {row.name}`, then publish by hand",
         )
     planner = replace(ctx, named=row.planner, actor=f"{row.planner} (feed {row.name})")
     for one in waiting:

@@ -3,7 +3,7 @@ have their log entry; an entry of a feed that was read once is never forgotten."
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -14,6 +14,7 @@ from sync.store.tables import Record, feed, feed_entry
 
 ACTIVE, GONE, RETIRED = "active", "gone", "retired"
 TAKEN, KNOWN, REFUSED = "taken", "known", "refused"
+DRAFT, REVIEW = "draft", "review"  # rules: who decides what becomes of its items
 
 
 def add(connection: Connection, values: Mapping[str, Any], *, at: int, actor: str) -> None:
@@ -105,6 +106,13 @@ def unplanned(connection: Connection, name: str) -> Sequence[Record]:
     of = (feed_entry.c.feed == name, feed_entry.c.state == TAKEN)
     wanted = select(feed_entry).where(*of, feed_entry.c.release.is_(None))
     return connection.execute(wanted.order_by(feed_entry.c.read_at, feed_entry.c.id)).all()
+
+
+def under_review(connection: Connection, named: Collection[str]) -> dict[str, Record]:
+    """Of these items those that were made of entries of a feed under review, which is not removed: the feed of each."""
+    of = (feed.c.rule == REVIEW, feed.c.state != RETIRED, feed_entry.c.state != KNOWN, feed_entry.c.item.in_(named))
+    wanted = select(feed_entry.c.item, feed).join(feed, feed.c.name == feed_entry.c.feed).where(*of)
+    return {row.item: row for row in connection.execute(wanted)}
 
 
 def counts(connection: Connection, name: str) -> dict[str, int]:

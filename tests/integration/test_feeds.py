@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from sync.bootstrap import context, create_home
 from sync.clock import SystemClock
+from sync.contract import Channel, Tools
 from sync.engine import errands, feeds
 from sync.engine.context import Context
 from sync.engine.feeds import Wish
+from sync.engine.plan import Order, plan
 from sync.engine.pull import Pulled, pull
-from sync.model import BadInput, Edition
+from sync.model import BadInput, Edition, Outlet
+from sync.render import Templates
 from sync.settings import read_settings
 from sync.store import feeds as rows
-from sync.store import items, journal
+from sync.store import items, journal, outlets, releases
 from sync.store.tables import Record
 from tests.acceptance.installation import picture
 from tests.integration.feed_site import FeedSite, entry, feed_site, rss
+from tests.integration.outside import KINDS, Outside
+from tests.integration.rows import AT, OUTLET
 
 FEED = "/feed.xml"
 
@@ -295,15 +303,75 @@ def test_of_two_processes_one_reads_it(ctx: Context, site: FeedSite, monkeypatch
 
 def test_under_review_nothing_goes_out_unseen(ctx: Context, site: FeedSite) -> None:
     """The rule is refused where the unit asks for no review, and for outlets that there are not."""
-    for rule, outlets, why in (
+    for rule, named, why in (
         ("review", ("site",), "there is no outlet site"),
         ("review", (), "to which outlets"),
         ("draft", ("site",), "drafts go to no outlet"),
         ("auto", (), "is no rule"),
     ):
         with pytest.raises(BadInput, match=why):
-            added(ctx, site, rule=rule, outlets=outlets)
+            added(ctx, site, rule=rule, outlets=named)
     assert [] == acts(ctx)
+
+
+@pytest.fixture
+def desk(ctx: Context) -> Context:
+    """With outlets that need no sandbox server."""
+    outside = Outside(ctx.clock.now)
+
+    def channel(row: Record) -> Channel:
+        tools = Tools(None, lambda digest: b"", Templates(), ctx.clock.now)  # type: ignore[arg-type]  # none is called
+        return KINDS[row.kind](Outlet(row.name, row.unit, row.kind, {}), tools, outside)
+
+    return replace(ctx, kind=KINDS.__getitem__, channel=channel)
+
+
+def relaxed(ctx: Context, site: FeedSite) -> str:
+    """An item of a feed under review, whose unit asks for no review any more; the item's id."""
+    with ctx.store.write() as connection:
+        outlets.add(connection, {**OUTLET, "name": "site", "kind": "site"}, at=AT, actor="test")
+        values = {"name": "town", "unit": outlets.LOCAL_UNIT, "url": site.url(FEED), "every_min": 30, "planner": ""}
+        values |= {"rule": "review", "outlets": ["site"], "private_network": True}
+        rows.add(connection, values, at=AT, actor="test")
+    site.put(FEED, rss(entry(1, "<p>一</p>")))
+    assert ["第 1 条"] == pulled(ctx).new
+    (made,) = editions(ctx)
+    return made.item
+
+
+def planned(ctx: Context) -> int:
+    with ctx.store.read() as connection:
+        return len(releases.page(connection))
+
+
+def test_what_a_feed_under_review_brought_goes_out_by_no_other_door(desk: Context, site: FeedSite) -> None:
+    """Nor beside other items, nor while the feed is gone; removed, its rule is gone too, and a person decides."""
+    item = relaxed(desk, site)
+    assert "no longer asks for reviews" in state(desk).why
+    other = desk.settings.home / "other.md"
+    other.write_text("---\ntitle: 别的\n---\n\n别的一篇。\n")
+    for sources in ((item,), (str(other), item)):
+        with pytest.raises(BadInput, match="under review only") as refused:
+            plan(desk, Order(sources, ("site",), at="2090-01-02T09:00Z"))
+        assert "feed remove town" in refused.value.mend
+    assert 0 == planned(desk)
+    assert plan(desk, Order((str(other),), ("site",), at="2090-01-02T09:00Z"))
+    feeds.remove(desk, "town")
+    assert plan(desk, Order((item,), ("site",), at="2090-01-02T09:00Z"))
+    assert 2 == planned(desk)
+
+
+def test_a_unit_that_is_relaxed_meanwhile_lets_nothing_through(
+    desk: Context, site: FeedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The feed's own plan was begun while the unit still asked for reviews, and is refused with the reason."""
+    relaxed(desk, site)
+    a_moment_ago = SimpleNamespace(unit_of=lambda *of: SimpleNamespace(review="three"))
+    monkeypatch.setattr(sys.modules[pull.__module__], "people", a_moment_ago)
+    pulled(desk)
+    ((_, why),) = read(desk).values()
+    assert "under review only" in why
+    assert 0 == planned(desk)
 
 
 def test_a_refused_feed_says_why_in_json(ctx: Context, site: FeedSite) -> None:
