@@ -117,7 +117,7 @@ def tree(root: Path) -> dict[str, bytes]:
 def run(root: Path, *arguments: str) -> str:
     """Python in the copy, and nothing of the original."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "TONGFA"))}
-    environment |= {"PYTHONPATH": str(root), "PYTHONPYCACHEPREFIX": str(root.parent / "compiled")}
+    environment |= {"PYTHONPATH": str(root)}
     told = subprocess.run(
         [sys.executable, *arguments], cwd=root, env=environment, capture_output=True, text=True, check=False
     )
