@@ -13,9 +13,6 @@ Unverified: whether WeChat looks at the key before it looks at the draft and at 
 nothing is sent twice); whether 89503–89505 come with a msg_id; whether a send that waits for the account's
 administrator is in the box and counts against the quota.
 
-BUG: a worker that dies while it submits, and whose delivery nobody looks at for a day, is not known to have tried so
-long ago: if WeChat took it and has still not worked it off, it is submitted once more.
-
 Facts: developers.weixin.qq.com, pages "sendAll", "massmsgget", "deleteMassMsg", "群发接口和原创校验", read 2026-11.
 """
 
@@ -212,7 +209,8 @@ class Mass:
             if now > whole(hint.notes.get("sent")) + CONFIRMED_WITHIN:
                 raise Unsupported(f"wechat: {UNCONFIRMED}")
             return hint
-        tried = whole(hint.notes.get("tried")) or now // SECOND
+        # Should the process have died then, it is the engine that knows when it was submitted.
+        tried = whole(hint.notes.get("tried")) or whole(hint.notes.get("fire_at")) // SECOND or now // SECOND
         if now // SECOND - tried > KEY_HOLDS:
             raise Unsupported(f"wechat: {TOO_OLD}")
         return replace(hint, notes={**hint.notes, "tried": str(tried)})

@@ -422,6 +422,8 @@ class Channel(Protocol):
     ) -> Prepared | Accepted | Receipt | None:
         """Look after doubt: what does the outlet hold of this delivery? None: nothing.
 
+        A Prepared that was to be sent has `fire_at` among its notes: the instant of the last try, µs UTC.
+
         Of a correction in place (`replaces`) a Receipt says that the copy shows this rendition by now.
 
         Raises an OutletError when it cannot be learnt now; that is not an absence."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sync.clock import Clock
@@ -127,6 +127,14 @@ def prepared(row: Record) -> Prepared | None:
 
 def accepted(row: Record) -> Accepted | None:
     return None if row.accepted is None else Accepted(**row.accepted)
+
+
+def hint(row: Record) -> Accepted | Prepared | None:
+    """What a probe is told of it. A Prepared that was to be sent says when in its notes: `fire_at`, µs UTC."""
+    there = prepared(row)
+    if there is not None and row.fire_at is not None:
+        there = replace(there, notes={**there.notes, "fire_at": str(row.fire_at)})
+    return accepted(row) or there
 
 
 def replaced(row: Record) -> Receipt | None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from sync.clock import SECOND
 from sync.contract import Accepted, OutletError, Prepared, Probe, Receipt, Rejected, Unsupported
-from sync.engine.context import Context, accepted, prepared, rendition, replaced
+from sync.engine.context import Context, hint, rendition, replaced
 from sync.engine.prepare import render
 from sync.model import Key, Rendition
 from sync.store import copies, deliveries, outlets, recovery, releases
@@ -68,8 +68,7 @@ def _look_at_delivery(ctx: Context, row: Record, outlet: Record) -> Found:
     made = None if row.rendition is not None else render(ctx, row)
     with ctx.store.read() as connection:
         key = Key(outlets.identity(connection), row.id)
-    hint = accepted(row) or prepared(row)
-    answer = ctx.channel(outlet).probe(made or rendition(row), key, hint, replaced(row))
+    answer = ctx.channel(outlet).probe(made or rendition(row), key, hint(row), replaced(row))
     match answer:
         case Receipt():
             return Found(recovery.PUBLIC, answer=answer, made=made)

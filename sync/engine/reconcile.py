@@ -16,7 +16,7 @@ from sync.contract import Accepted, Prepared, Receipt
 from sync.engine import outcome
 from sync.engine.admission import Turn, in_turn
 from sync.engine.approval import waits
-from sync.engine.context import Context, accepted, prepared, rendition, replaced
+from sync.engine.context import Context, hint, rendition, replaced
 from sync.engine.identity import must_wait
 from sync.engine.prepare import discard_call
 from sync.engine.removal import Cleared, clear
@@ -103,8 +103,7 @@ def _look(ctx: Context, row: Record) -> Prepared | Accepted | Receipt | Cleared 
         return None
     with ctx.store.read() as connection:
         outlet, installation = outlets.get(connection, row.outlet), outlets.identity(connection)
-    hint = accepted(row) or prepared(row)
-    return ctx.channel(outlet).probe(rendition(row), Key(installation, row.id), hint, replaced(row))
+    return ctx.channel(outlet).probe(rendition(row), Key(installation, row.id), hint(row), replaced(row))
 
 
 def _hold_overdue(ctx: Context, connection: Connection) -> None:

@@ -229,6 +229,16 @@ def test_beyond_its_24_hours_the_key_is_not_relied_on(masses: Masses) -> None:
         masses.probe_at((KEY_HOLDS + 60) * SECOND, found)
 
 
+def test_a_process_that_died_while_it_submitted_is_known_to_have_tried_then(masses: Masses) -> None:
+    """Nobody looked for a day: the engine tells when it was to be sent, and that is what the key's hours count from."""
+    prepared = masses.in_doubt("drop_request")
+    died = replace(prepared, notes={**prepared.notes, "fire_at": str(CLOCK.now())})
+    found = masses.probe_at((KEY_HOLDS - 60) * SECOND, died)
+    assert isinstance(found, Prepared) and abs(int(found.notes["tried"]) - CLOCK.now() // SECOND) < 60
+    with pytest.raises(Unsupported, match="一天前"):
+        masses.probe_at((KEY_HOLDS + 60) * SECOND, died)
+
+
 @pytest.mark.parametrize("prepared_for", ["freepublish", "mass"])
 def test_a_draft_never_goes_out_both_ways(masses: Masses, prepared_for: str) -> None:
     """The way was approved with the rendition: another setting changes it for later ones only."""

@@ -138,6 +138,28 @@ def test_dying_sent_and_not_stored_is_never_sent_again(world: World) -> None:
     assert 1 == world.published("blog")
 
 
+def test_a_probe_is_told_when_the_dead_process_was_to_send(world: World) -> None:
+    """Whoever looks is told the instant of the shot, however much later it looks."""
+    world.add("blog")
+    victim = world.mortal()
+    made = world.plan("blog", at=30)
+    world.run_to(made, before=0.5)
+    fires = world.rows(made)["blog"].fire_at
+    world.kill(victim)
+    told: list[str] = []
+
+    class Listening(BareChannel):
+        def probe(self, rendition: Any, key: Any, hint: Any, replaces: Any = None) -> Any:
+            told.append(hint.notes["fire_at"])
+            return super().probe(rendition, key, hint, replaces)
+
+    world.mischief["blog"] = remade(Listening)
+    world.process()
+    world.run(20)
+    assert {str(fires)} == set(told) and fires is not None
+    assert 1 == world.published("blog")
+
+
 def test_dying_while_looking_things_up(world: World) -> None:
     """The next process takes the row over, and its quarantine counts from then: longer, never shorter."""
     outside = world.add("blog")
