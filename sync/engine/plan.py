@@ -90,7 +90,7 @@ def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[D
 
     release_id = secrets.token_hex(8)
     installation = outlets.identity(connection)
-    canonical = next((one for one in chosen if ctx.kind(one.kind).can.address), None)
+    canonical = _canonical(ctx, connection, order, chosen)
     ids = {(one.name, e.item): secrets.token_hex(12) for one in chosen for e in editions}
     addresses: dict[str, str | None] = dict.fromkeys((e.item for e in editions), None)
     replaced = {(one.name, e.item): _replaced(ctx, connection, order, one, e.item) for one in chosen for e in editions}
@@ -155,6 +155,13 @@ def _plan(ctx: Context, connection: Connection, order: Order, drafts: Sequence[D
     if order.corrects is not None:
         stop(ctx, connection, order.corrects, {one.name for one in chosen}, below=editions[0].revision)
     return release_id
+
+
+def _canonical(ctx: Context, connection: Connection, order: Order, chosen: Sequence[Record]) -> Record | None:
+    """The outlet to which the others lead: of a correction still the one to which they led before, if it takes part."""
+    able = [one for one in chosen if ctx.kind(one.kind).can.address]
+    before = releases.led_to(connection, order.corrects) if order.corrects is not None else None
+    return next((one for one in able if one.name == before), able[0] if able else None)
 
 
 def _refuse_unseen(connection: Connection, editions: Sequence[Edition]) -> None:

@@ -24,6 +24,7 @@ _ITEM = (
     .order_by(release_item.c.position)
     .limit(1)
 )
+_WENT_OUT = (R.COMMITTED.value, R.RELEASED.value)
 _CHANGE = (
     update(release)
     .where(
@@ -53,6 +54,13 @@ def state_of(connection: Connection, release_id: str) -> R:
 
 def by_request(connection: Connection, request_id: str) -> Record | None:
     return connection.execute(select(release).where(release.c.request_id == request_id)).one_or_none()
+
+
+def led_to(connection: Connection, item: str) -> str | None:
+    """The canonical outlet of the last release that made the item public; None: there was none."""
+    wanted = select(release.c.canonical_outlet).join(release_item, release_item.c.release == release.c.id)
+    of = (release_item.c.item == item, release.c.canonical_outlet.is_not(None), release.c.state.in_(_WENT_OUT))
+    return connection.execute(wanted.where(*of).order_by(release.c.created_at.desc()).limit(1)).scalar()
 
 
 def page(connection: Connection, *, before: int | None = None, size: int = 50) -> Sequence[Record]:

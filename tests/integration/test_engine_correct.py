@@ -55,6 +55,19 @@ def correct(world: World, item: str, body: str = "自12月2日起试运行。", 
     return plan(world.ctx, replace(order, outlets=tuple(named.split(",")) if named else (), corrects=item))
 
 
+def test_a_correction_leads_to_where_it_led_before(world: World) -> None:
+    """Whatever the outlets' names, and however often: what links to the page goes on to link to the same one."""
+    first, item = published(world, zeitung="site", amt="site", blog="memory")
+    assert "zeitung" == world.release(first).canonical_outlet
+    for body in ("自12月2日起试运行。", "自12月3日起试运行。"):
+        made = correct(world, item, body, at=10)
+        world.run(20)
+        assert {"verified"} == set(world.states(made).values())
+        assert "zeitung" == world.release(made).canonical_outlet
+    alone = correct(world, item, "自12月4日起试运行。", named="amt,blog", at=10)
+    assert "amt" == world.release(alone).canonical_outlet
+
+
 def shown(world: World, name: str) -> list[str]:
     return [post.content for post in world.outside[name].posts]
 
