@@ -22,6 +22,7 @@ from sync import compare
 from sync.clock import SECOND
 from sync.contract import (
     Accepted,
+    Ambiguous,
     Capabilities,
     OutletError,
     Place,
@@ -153,7 +154,7 @@ class EmailChannel(Notice):
 
         def send(part: str) -> None:
             made = letter(self._set, rendition, key, order[part], now())
-            round_.connection().hand_over(self._set.sender, order[part], made)
+            round_.hand_over(self._set.sender, order[part], made)
 
         try:
             if not stop:
@@ -164,9 +165,11 @@ class EmailChannel(Notice):
             raise error.__cause__ or error from None
         finally:
             round_.close()
-        if found.again_at is not None:
+        if found.again_at is not None and not round_.silent:
             return Accepted("", found.ledger.notes(), found.again_at)
         keep(found.ledger.notes())
+        if found.again_at is not None:  # else one recipient after the other would come into doubt, for nothing
+            raise TryLater(f"{self._name}: 邮件服务器收信后不作答 · the mail server answered no letter")
         told = outcome(found.ledger, self._name, lambda part: line.get(part, 0))
         revision = rendition.fields["revision"]
         notes = {"revision": revision, "told": told}
@@ -183,6 +186,7 @@ class _Round:
 
     def __init__(self, open_: Callable[[], Submission]) -> None:
         self._open, self._made = open_, 0
+        self._answered = self._unanswered = 0
         self._now: Submission | None = None
 
     def connection(self) -> Submission:
@@ -196,6 +200,24 @@ class _Round:
             except OutletError as error:
                 raise _NoServer from error
         return self._now
+
+    def hand_over(self, sender: str, recipient: str, letter: bytes) -> None:
+        """As `Submission.hand_over`; and as `connection`."""
+        connection = self.connection()
+        try:
+            connection.hand_over(sender, recipient, letter)
+        except Ambiguous:
+            self._unanswered += 1
+            raise
+        except OutletError:
+            self._answered += 1
+            raise
+        self._answered += 1
+
+    @property
+    def silent(self) -> bool:
+        """Whether letters were sent whole, and to none of them the server said a word."""
+        return self._unanswered > 0 and self._answered == 0
 
     def close(self) -> None:
         if self._now is not None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -293,6 +294,22 @@ def test_greylisted_readers_get_it_later_and_once(mail: EmailBench) -> None:
     mail.kept = lines.with_line(part, replace(lines.lines[part], due=0)).notes()
     assert isinstance(carried(mail, channel), Receipt)
     assert [READERS[0], READERS[2], READERS[1]] == received(mail)
+
+
+def test_a_server_that_answers_no_letter_is_left_alone(mail: EmailBench) -> None:
+    """It logs us in, takes a whole letter and says nothing: that reader is in doubt, and the round ends as one at a
+    dead server, so that not everybody comes into doubt. What was learnt is kept, and the others have theirs later."""
+    mail.sandbox.knob("drop", method="END", path=READERS[0], applied=False)
+    clock = count(CLOCK.now(), 8 * SECOND)  # each look at it is eight seconds later: a round has room for one letter
+    usual, mail.tools = mail.tools, replace(mail.tools, now=clock.__next__)
+    with pytest.raises(TryLater, match="answered no letter") as later:
+        carried(mail, mail.to(*READERS))
+    mail.tools = usual
+    assert None is later.value.not_before  # whoever names a time is not dead
+    assert {READERS[0]: "DOUBTFUL"} == {one: how for one, how in reached(mail).items() if how != "NOT_YET"}
+    with pytest.raises(Ambiguous):
+        carried(mail, mail.to(*READERS))
+    assert list(READERS[1:]) == received(mail)
 
 
 @pytest.mark.parametrize("applied", [True, False], ids=["taken", "not taken"])
