@@ -64,8 +64,12 @@ class DingtalkChannel(GroupBot):
         """Raises BadInput for settings that cannot be meant."""
         super().__init__(outlet, tools)
         self._url = address(outlet, "webhook_url", SEND)
-        self._token = secret(outlet, "access_token", "give only what follows access_token= in the robot's address")
-        self._secret = secret(outlet, "secret", "give it as the robot's page shows it: SEC…")
+        self._token = secret(
+            outlet,
+            "access_token",
+            "只给机器人地址中 access_token= 之后的部分 · give only what follows access_token= in the robot's address",
+        )
+        self._secret = secret(outlet, "secret", "按机器人页面所示：SEC… · give it as the robot's page shows it: SEC…")
 
     @classmethod
     def twin(cls, outlet: Outlet, sandbox: str, folder: str) -> Outlet:

@@ -57,12 +57,24 @@ def chosen(outlet: Outlet) -> Chosen:
     sender = _address(settings.get("from", ""), "from")
     host, security = settings.get("host", ""), settings.get("security") or "starttls"
     if not re.fullmatch(HOST, host):
-        raise BadInput("host", f"{host!r} is no host name", "write mail.example.gov.cn, without a port")
+        raise BadInput(
+            "host",
+            f"{host!r} 不是主机名 · {host!r} is no host name",
+            "写成 mail.example.gov.cn，不带端口 · write mail.example.gov.cn, without a port",
+        )
     if security not in ("starttls", "tls", "none"):
-        raise BadInput("security", f"{security!r} is not known", "write starttls, tls, or none on your own network")
+        raise BadInput(
+            "security",
+            f"没有 {security!r} 这种方式 · {security!r} is not known",
+            "写 starttls、tls，或在自己的网络内写 none · write starttls, tls, or none on your own network",
+        )
     port = settings.get("port") or ("465" if security == "tls" else "587")
     if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
-        raise BadInput("port", f"{port!r} is no port", "write 587, or 465 with security=tls")
+        raise BadInput(
+            "port",
+            f"{port!r} 不是端口 · {port!r} is no port",
+            "写 587；security=tls 时写 465 · write 587, or 465 with security=tls",
+        )
     served = settings.get("list_address", "")
     listed = (_address(served, "list_address"),) if served else _recipients(outlet.secrets.get("recipients", ""))
     name = sender.partition("@")[2]
@@ -71,10 +83,18 @@ def chosen(outlet: Outlet) -> Chosen:
     )
     url, mailto = settings.get("unsubscribe_url", ""), settings.get("unsubscribe_mailto", "")
     if url and (CONTROL.search(url) or re.search(r"[\s<>]", url) or urlsplit(url).scheme != "https"):
-        raise BadInput("unsubscribe_url", f"{url!r} is no such address", "write https://…, with {recipient} if need be")
+        raise BadInput(
+            "unsubscribe_url",
+            f"{url!r} 不是退订地址 · {url!r} is no such address",
+            "写 https://…，需要时带上 {recipient} · write https://…, with {recipient} if need be",
+        )
     list_id = settings.get("list_id", "")
     if list_id and not re.fullmatch(HOST, list_id):
-        raise BadInput("list_id", f"{list_id!r} is no such name", "write a name such as news.qingxi.example")
+        raise BadInput(
+            "list_id",
+            f"{list_id!r} 不是列表名称 · {list_id!r} is no such name",
+            "写成 news.qingxi.example 这样 · write a name such as news.qingxi.example",
+        )
     return Chosen(
         server,
         sender,
@@ -117,22 +137,33 @@ def _recipients(text: str) -> tuple[str, ...]:
         if not line or line.startswith("#"):
             continue
         if not ADDRESS.fullmatch(line) or len(line) > 254:
-            raise BadInput("recipients", f"line {number} is no address", "one address a line, in ASCII, without names")
+            raise BadInput(
+                "recipients",
+                f"第 {number} 行不是邮箱地址 · line {number} is no address",
+                "每行一个地址，只用 ASCII，不带姓名 · one address a line, in ASCII, without names",
+            )
         local, _, host = line.rpartition("@")
         found.setdefault(f"{local}@{host.lower()}", line)
     if len(found) > MOST:
-        mend = "have a list server serve it, and set its address as list_address"
-        raise BadInput("recipients", f"there are more than {MOST}", mend)
+        mend = (
+            "改由邮件列表服务器分发，把其地址设为 list_address · "
+            "have a list server serve it, and set its address as list_address"
+        )
+        raise BadInput("recipients", f"超过 {MOST} 个 · there are more than {MOST}", mend)
     return tuple(found)
 
 
 def _address(text: str, name: str) -> str:
     if not ADDRESS.fullmatch(text):
-        raise BadInput(name, f"{text!r} is no address of a mailbox", "write news@qingxi.example, without a name")
+        raise BadInput(
+            name,
+            f"{text!r} 不是邮箱地址 · {text!r} is no address of a mailbox",
+            "写成 news@qingxi.example，不带姓名 · write news@qingxi.example, without a name",
+        )
     return text
 
 
 def _line(text: str, name: str) -> str:
     if CONTROL.search(text):
-        raise BadInput(name, "it holds a control character", "write it in one line")
+        raise BadInput(name, "含有控制字符 · it holds a control character", "写在一行里 · write it in one line")
     return text

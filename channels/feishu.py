@@ -61,8 +61,13 @@ class FeishuChannel(GroupBot):
         """Raises BadInput for settings that cannot be meant."""
         super().__init__(outlet, tools)
         self._url = address(outlet, "webhook_url", HOOK)
-        self._hook = secret(outlet, "hook_id", "give only what follows /hook/ in the robot's address", LEAST)
-        self._secret = secret(outlet, "secret", "give it as the robot's page shows it")
+        self._hook = secret(
+            outlet,
+            "hook_id",
+            "只给机器人地址中 /hook/ 之后的部分 · give only what follows /hook/ in the robot's address",
+            LEAST,
+        )
+        self._secret = secret(outlet, "secret", "按机器人页面所示 · give it as the robot's page shows it")
 
     @classmethod
     def twin(cls, outlet: Outlet, sandbox: str, folder: str) -> Outlet:

@@ -235,7 +235,11 @@ def address(outlet: Outlet, name: str, usual: str) -> str:
     except ValueError:  # such as an unfinished [
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise BadInput(name, "it is no web address without a query", f"write {usual}, or leave it out")
+        raise BadInput(
+            name,
+            "不是不带参数的网址 · it is no web address without a query",
+            f"写 {usual}，或不设 · write {usual}, or leave it out",
+        )
     return given
 
 
@@ -244,7 +248,7 @@ def secret(outlet: Outlet, name: str, mend: str, least: int = 1) -> str:
     does not repeat it."""
     given = outlet.secrets.get(name, "")
     if given and not (len(given) >= least and given.isascii() and given.replace("-", "").replace("_", "").isalnum()):
-        raise BadInput(name, "it is no such word", mend)
+        raise BadInput(name, "格式不对 · it is no such word", mend)
     return given
 
 

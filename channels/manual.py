@@ -186,5 +186,9 @@ class ManualChannel:
 def _one_of(outlet: Outlet, name: str, usual: str, other: str) -> str:
     given = outlet.settings.get(name) or usual
     if given not in (usual, other):
-        raise BadInput(name, f"{given!r} is neither {usual} nor {other}", f"write {name}={other}, or leave it out")
+        raise BadInput(
+            name,
+            f"{given!r} 既不是 {usual} 也不是 {other} · {given!r} is neither {usual} nor {other}",
+            f"写 {name}={other}，或不设 · write {name}={other}, or leave it out",
+        )
     return given

@@ -42,11 +42,17 @@ class Pings:
         self._baidu = settings.get("baidu_base") or SETTINGS[5].default
         self._site, self._token = settings.get("baidu_site", ""), secrets.get("baidu_token", "")
         if self._key and not KEY.fullmatch(self._key):
-            mend = "use 8 to 128 of A–Z, a–z, 0–9 and -; `openssl rand -hex 16` makes one"
-            raise BadInput("indexnow_key", "it cannot be an IndexNow key", mend)
+            mend = (
+                "用 8 至 128 个字母、数字或 - · use 8 to 128 of A–Z, a–z, 0–9 and -; `openssl rand -hex 16` makes one"
+            )
+            raise BadInput("indexnow_key", "不能作 IndexNow 密钥 · it cannot be an IndexNow key", mend)
         for name, address in (("websub_hub", self.hub), ("indexnow_base", self._indexnow), ("baidu_base", self._baidu)):
             if address and urlsplit(address).scheme not in ("http", "https"):
-                raise BadInput(name, f"{address!r} is no web address", "give it as https://…")
+                raise BadInput(
+                    name,
+                    f"{address!r} 不是网址 · {address!r} is no web address",
+                    "写成 https://… · give it as https://…",
+                )
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -23,7 +23,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from channels import article
 from channels.addresses import DATE, Addresses, Earlier, ref_of
@@ -31,6 +30,7 @@ from channels.listing import Entry, Shelf, Shelves, only
 from channels.names import hidden_folder, marker_of
 from channels.page import dated, problems
 from channels.readback import sighting
+from channels.served import served
 from channels.staging import StagedShot, Staging, disk, footprint, sync_folder
 from channels.standing import clear
 from channels.waiting import Waiting
@@ -42,20 +42,16 @@ from sync.contract import (
     Prepared,
     Receipt,
     Rejected,
-    Setting,
     Shot,
     Stale,
     Tools,
     TryLater,
     Unauthorised,
 )
-from sync.model import BadInput, Edition, Key, Outlet, Problem, Rendition, Sighting, sha256
+from sync.model import Edition, Key, Outlet, Problem, Rendition, Sighting, sha256
 from sync.render import china_time
 
 GUARD = b"<!doctype html><html lang=zh-CN><meta charset=utf-8><title></title></html>"  # instead of a folder listing
-
-DIRECTORY = Setting("directory", "网站目录（绝对路径）", "served folder (absolute path)", required=True)
-BASE_URL = Setting("base_url", "网站地址", "public address of that folder", required=True)
 
 
 class StaticChannel(ABC):
@@ -66,14 +62,8 @@ class StaticChannel(ABC):
     def __init__(self, outlet: Outlet, tools: Tools) -> None:
         """Raises BadInput when a setting cannot be used."""
         self._outlet, self._tools = outlet, tools
-        directory, base = outlet.settings.get("directory", ""), outlet.settings.get("base_url", "")
-        address = urlsplit(base)
-        if not directory or not Path(directory).is_absolute() or Path(directory).name in ("", ".."):
-            raise BadInput("directory", f"{directory!r} is no absolute path", "give the served folder's full path")
-        if address.scheme not in ("http", "https") or not address.netloc or address.query or address.fragment:
-            raise BadInput("base_url", f"{base!r} is no web address", "give it as https://www.example.gov.cn")
-        self._base = base.rstrip("/")
-        self._staging = Staging(Path(directory), create=not outlet.live)
+        directory, self._base = served(outlet)
+        self._staging = Staging(directory, create=not outlet.live)
         self._waiting = Waiting(self._staging)
         self._addresses = Addresses(self._staging, self._waiting, self._base)
 

@@ -44,17 +44,31 @@ def chosen(outlet: Outlet) -> Chosen:
     """Raises BadInput for what cannot be meant; no text of it holds the token."""
     token = outlet.secrets.get("bot_token", "")
     if token and not _TOKEN.fullmatch(token):
-        raise BadInput("bot_token", "it is no token of a bot", "give it as BotFather did: 110201543:AAHdqT…")
+        raise BadInput(
+            "bot_token",
+            "不是机器人的令牌 · it is no token of a bot",
+            "按 BotFather 所给：110201543:AAHdqT… · give it as BotFather did: 110201543:AAHdqT…",
+        )
     chat, staging = outlet.settings.get("chat_id", ""), outlet.settings.get("staging_chat_id", "")
     for name, given in (("chat_id", chat), ("staging_chat_id", staging)):
         if given and not _CHAT.fullmatch(given):
             raise BadInput(
-                name, f"{given!r} is no channel", "write @name, or the channel's number, such as -1001234567890"
+                name,
+                f"{given!r} 不是频道 · {given!r} is no channel",
+                "写 @名称，或频道编号 · write @name, or the channel's number, such as -1001234567890",
             )
     if staging.startswith("@"):
-        raise BadInput("staging_chat_id", "a channel with a name is public", "write the number of a private channel")
+        raise BadInput(
+            "staging_chat_id",
+            "有名称的频道是公开的 · a channel with a name is public",
+            "写私有频道的编号 · write the number of a private channel",
+        )
     if staging and staging == chat:
-        raise BadInput("staging_chat_id", "it is the channel itself", "name another channel, a private one, or none")
+        raise BadInput(
+            "staging_chat_id",
+            "就是发布频道本身 · it is the channel itself",
+            "另设一个私有频道，或不设 · name another channel, a private one, or none",
+        )
     api, page = (outlet.settings.get(name) or usual for name, usual in (("api_base", API), ("page_base", PAGE)))
     return Chosen(token, chat, staging, api.rstrip("/"), page.rstrip("/"))
 

@@ -43,7 +43,11 @@ def chosen(outlet: Outlet) -> Chosen:
     """Raises BadInput for what cannot be meant; no text of it holds a key."""
     url = outlet.settings.get("url", "")
     if not _is_address(url):
-        raise BadInput("url", f"{url!r} is no address", "write https://…, as the receiver gave it")
+        raise BadInput(
+            "url",
+            f"{url!r} 不是网址 · {url!r} is no address",
+            "写接收方给的 https://… · write https://…, as the receiver gave it",
+        )
     return Chosen(
         url,
         signers(outlet.secrets.get("secret", "")),
@@ -68,15 +72,22 @@ def twin(outlet: Outlet, sandbox: str) -> Outlet:
 def _template(outlet: Outlet, name: str, mark: str) -> str:
     given = outlet.settings.get(name, "")
     if given and (mark not in given or not _is_address(given)):
-        mend = f"write an address with {mark} where it differs, such as https://app.example/news/{mark}"
-        raise BadInput(name, f"{given!r} is no such template", mend)
+        mend = (
+            f"写带 {mark} 的地址 · "
+            f"write an address with {mark} where it differs, such as https://app.example/news/{mark}"
+        )
+        raise BadInput(name, f"{given!r} 不是地址模板 · {given!r} is no such template", mend)
     return given
 
 
 def _switch(outlet: Outlet, name: str) -> bool:
     given = outlet.settings.get(name, "")
     if given not in SWITCHES:
-        raise BadInput(name, f"{given!r} is neither yes nor no", f"write {name}=yes, or leave it out")
+        raise BadInput(
+            name,
+            f"{given!r} 既不是 yes 也不是 no · {given!r} is neither yes nor no",
+            f"写 {name}=yes，或不设 · write {name}=yes, or leave it out",
+        )
     return SWITCHES[given]
 
 

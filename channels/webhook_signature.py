@@ -21,7 +21,10 @@ MOST_KEYS = 2  # the one in use and the one that follows it
 SHARED_SIZES = range(24, 65)  # bytes
 SEED = 32  # bytes of an Ed25519 private key; the usual text of it has the public key behind it
 PRIVATE_SIZES = (SEED, 2 * SEED)
-MEND = "paste it as the receiver gave it: whsec_ (shared) or whsk_ (Ed25519) and base64; two while keys change"
+MEND = (
+    "按接收方所给粘贴；换密钥期间可有两个 · "
+    "paste it as the receiver gave it: whsec_ (shared) or whsk_ (Ed25519) and base64; two while keys change"
+)
 
 
 class Signer(ABC):
@@ -57,26 +60,39 @@ def signers(secret: str) -> tuple[Signer, ...]:
     """The keys of the setting `secret`, one or two, separated by white space. Raises BadInput, without them."""
     written = secret.split()
     if not 1 <= len(written) <= MOST_KEYS:
-        raise BadInput("secret", f"it holds {len(written)} keys", MEND)
+        raise BadInput("secret", f"含有 {len(written)} 个密钥 · it holds {len(written)} keys", MEND)
     return tuple(_signer(text, place) for place, text in enumerate(written, start=1))
 
 
 def _signer(text: str, place: int) -> Signer:
     prefix = next((one for one in (SHARED, PRIVATE) if text.startswith(one)), None)
     if prefix is None:
-        raise BadInput("secret", f"key {place} begins neither with {SHARED} nor with {PRIVATE}", MEND)
+        raise BadInput(
+            "secret",
+            f"第 {place} 个密钥不以 {SHARED} 或 {PRIVATE} 开头 · "
+            f"key {place} begins neither with {SHARED} nor with {PRIVATE}",
+            MEND,
+        )
     encoded = text.removeprefix(prefix).rstrip("=")
     try:
         key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except binascii.Error:
-        raise BadInput("secret", f"key {place} is no base64", MEND) from None
+        raise BadInput("secret", f"第 {place} 个密钥不是 base64 · key {place} is no base64", MEND) from None
     if prefix == SHARED:
         if len(key) not in SHARED_SIZES:
-            message = f"key {place} has {len(key)} bytes; a shared key has 24 to 64"
-            raise BadInput("secret", message, "let the receiver make a new one")
+            message = (
+                f"第 {place} 个密钥有 {len(key)} 字节，共享密钥应为 24 至 64 · "
+                f"key {place} has {len(key)} bytes; a shared key has 24 to 64"
+            )
+            raise BadInput("secret", message, "请接收方重新生成 · let the receiver make a new one")
         return SharedKey(key)
     if len(key) not in PRIVATE_SIZES:
-        raise BadInput("secret", f"key {place} has {len(key)} bytes; an Ed25519 key has 32 or 64", MEND)
+        raise BadInput(
+            "secret",
+            f"第 {place} 个密钥有 {len(key)} 字节，Ed25519 应为 32 或 64 · "
+            f"key {place} has {len(key)} bytes; an Ed25519 key has 32 or 64",
+            MEND,
+        )
     return PrivateKey(key[:SEED])
 
 

@@ -18,7 +18,8 @@ from channels import article, feeds, pings
 from channels.addresses import ref_of
 from channels.listing import NEWEST, Shelf
 from channels.page import Column, asset_paths, lead_picture, rendition
-from channels.static import BASE_URL, DIRECTORY, StaticChannel
+from channels.served import BASE_URL, DIRECTORY
+from channels.static import StaticChannel
 from sync.contract import Capabilities, Correct, Place, Probe, Reveal, Setting, Tools
 from sync.model import Asset, AssetRole, BadInput, Edition, Key, Outlet, Rendition, sha256
 
@@ -91,13 +92,17 @@ class WebsiteChannel(StaticChannel):
         settings = outlet.settings
         theme, code = settings.get("theme") or "#17509e", settings.get("site_id_code", "")
         if not COLOUR.fullmatch(theme) or contrast_with_white(theme) < 4.5:
-            mend = "give a colour such as #17509e, dark enough for white text on it (contrast 4.5)"
-            raise BadInput("theme", f"{theme!r} cannot be the main colour", mend)
+            mend = (
+                "写成 #17509e 这样，须深到能衬白字（对比度 4.5） · "
+                "give a colour such as #17509e, dark enough for white text on it (contrast 4.5)"
+            )
+            raise BadInput("theme", f"{theme!r} 不能作主色调 · {theme!r} cannot be the main colour", mend)
         if code and not SITE_ID.fullmatch(code):
             mend = (
+                "从报送系统抄录：十位数字，或 bm 加八位数字；没有则不设 · "
                 "copy it from the reporting system: ten digits, or bm and eight digits; leave it out if you have none"
             )
-            raise BadInput("site_id_code", f"{code!r} is no site code", mend)
+            raise BadInput("site_id_code", f"{code!r} 不是网站标识码 · {code!r} is no site code", mend)
         self._pings = pings.Pings(tools.http, outlet.name, self._base, settings, outlet.secrets)
         self._css = tools.pages.render("website/site.css", theme=theme).encode()
         self._site = Site(

@@ -271,4 +271,6 @@ def _ear(outlet: Outlet) -> Ear | None:
     try:
         return Ear(token, key, outlet.settings.get("app_id", ""))
     except ValueError as error:
-        raise BadInput("callback_aes_key", str(error), "copy it anew from the account's console") from error
+        raise BadInput(
+            "callback_aes_key", str(error), "从公众平台重新复制 · copy it anew from the account's console"
+        ) from error

@@ -99,9 +99,9 @@ def _key(encoded: str) -> bytes:
     try:
         key = base64.b64decode(encoded + "=", validate=True)
     except binascii.Error as error:
-        raise ValueError("an EncodingAESKey has 43 letters and digits") from error
+        raise ValueError("EncodingAESKey 应为 43 位字母数字 · an EncodingAESKey has 43 letters and digits") from error
     if len(key) != 32:
-        raise ValueError("an EncodingAESKey has 43 letters and digits")
+        raise ValueError("EncodingAESKey 应为 43 位字母数字 · an EncodingAESKey has 43 letters and digits")
     return key
 
 

@@ -45,7 +45,9 @@ class WecomChannel(GroupBot):
         """Raises BadInput for settings that cannot be meant."""
         super().__init__(outlet, tools)
         self._url = address(outlet, "webhook_url", SEND)
-        self._key = secret(outlet, "key", "give only what follows key= in the robot's address")
+        self._key = secret(
+            outlet, "key", "只给机器人地址中 key= 之后的部分 · give only what follows key= in the robot's address"
+        )
 
     @classmethod
     def twin(cls, outlet: Outlet, sandbox: str, folder: str) -> Outlet:

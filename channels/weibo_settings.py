@@ -40,10 +40,16 @@ def chosen(outlet: Outlet) -> Chosen:
     for domain in domains:
         if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", domain):
             raise BadInput(
-                "safe_domain", f"{domain!r} is no domain", "write it as www.example.gov.cn, without https://"
+                "safe_domain",
+                f"{domain!r} 不是域名 · {domain!r} is no domain",
+                "写成 www.example.gov.cn，不带 https:// · write it as www.example.gov.cn, without https://",
             )
     if outlet.live and not domains:
-        raise BadInput("safe_domain", "it names no domain", "write the one that is set at open.weibo.com")
+        raise BadInput(
+            "safe_domain",
+            "没有写域名 · it names no domain",
+            "写在 open.weibo.com 设置的安全域名 · write the one that is set at open.weibo.com",
+        )
     address = given.get("client_ip", "").strip()
     try:
         public = IPv4Address(address).is_global
@@ -51,7 +57,9 @@ def chosen(outlet: Outlet) -> Chosen:
         public = False
     if not public:  # Weibo refuses others, or trusts them less
         raise BadInput(
-            "client_ip", f"{address!r} is no public IPv4 address", "write the one that this office goes out by"
+            "client_ip",
+            f"{address!r} 不是公网 IPv4 地址 · {address!r} is no public IPv4 address",
+            "写本单位出口的公网地址 · write the one that this office goes out by",
         )
     api, page = _address(outlet, "api_base", API), _address(outlet, "page_base", PAGE)
     return Chosen(domains, address, api, page, outlet.secrets.get("access_token", ""))
@@ -75,5 +83,9 @@ def _address(outlet: Outlet, name: str, usual: str) -> str:
     except ValueError:  # such as an unfinished [
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise BadInput(name, f"{address!r} is no web address", f"write {usual}, or leave it out")
+        raise BadInput(
+            name,
+            f"{address!r} 不是网址 · {address!r} is no web address",
+            f"写 {usual}，或不设 · write {usual}, or leave it out",
+        )
     return address

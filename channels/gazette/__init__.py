@@ -19,7 +19,8 @@ from channels.gazette import pdf, printed
 from channels.listing import Shelf
 from channels.names import hidden_folder, hidden_name
 from channels.page import Column, asset_paths, rendition
-from channels.static import BASE_URL, DIRECTORY, StaticChannel
+from channels.served import BASE_URL, DIRECTORY
+from channels.static import StaticChannel
 from sync.contract import (
     Capabilities,
     Correct,
@@ -82,10 +83,18 @@ class GazetteChannel(StaticChannel):
                 "向县（市）政府公报报送 · submit the document to the county's or city's gazette",
             )
         if level not in PUBLISHERS:
-            raise BadInput("publisher_level", f"{level!r} is not known", f"give one of {', '.join(PUBLISHERS)}")
+            raise BadInput(
+                "publisher_level",
+                f"没有 {level!r} 这一层级 · {level!r} is not known",
+                f"可用以下之一 · give one of {', '.join(PUBLISHERS)}",
+            )
         formats = {part.strip() for part in (outlet.settings.get("formats") or "html,pdf").split(",")}
         if formats not in ({"html"}, {"html", "pdf"}):
-            raise BadInput("formats", f"{sorted(formats)} cannot be made", "give html,pdf or html")
+            raise BadInput(
+                "formats",
+                f"{sorted(formats)} 不能生成 · {sorted(formats)} cannot be made",
+                "写 html,pdf 或 html · give html,pdf or html",
+            )
         self._prints = "pdf" in formats
         self._css = tools.pages.render("website/site.css", theme=THEME).encode()
         name = outlet.settings.get("site_name") or NAME

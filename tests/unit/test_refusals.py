@@ -1,4 +1,4 @@
-"""What an editor is told of a file that cannot be used: in Chinese, then in English, wherever it is raised."""
+"""What is said of a file or a setting that cannot be used: in Chinese, then in English, wherever it is raised."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 
+import channels
+from channels import gazette
 from sync import content
 from sync.content import vocabulary
 from sync.content.source import BadItem, read
 
 CHINESE = re.compile("[一-鿿]")
-MODULES = sorted(Path(next(iter(content.__path__))).glob("*.py"))
+READERS = sorted(Path(next(iter(content.__path__))).glob("*.py"))
+CHANNELS = [*sorted(Path(next(iter(channels.__path__))).glob("*.py")), Path(str(gazette.__file__))]
+MENDS = "mend|.*_?MEND(_.*)?|_AGAIN|_FORMS"  # what a text is called that is handed to them
 # Who takes a message and a mend as the last two arguments.
-NAMES = "message|mend|.*_?MEND(_.*)?|_AGAIN|_FORMS"  # what else is handed to them
 RAISING = ("BadInput", "_wrong", "_refuse")
 
 
@@ -32,13 +35,13 @@ def literals(node: ast.expr) -> Iterator[str]:
             yield from literals(node.orelse)
 
 
-def said(module: Path) -> Iterator[tuple[int, str]]:
-    """Line and text of every message and mend of the module."""
+def said(module: Path, names: str) -> Iterator[tuple[int, str]]:
+    """Line and text of every message and mend of the module; `names`: what such a text is called there."""
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in RAISING:
             for argument in node.args[-2:]:
                 yield from ((argument.lineno, text) for text in literals(argument))
-        elif isinstance(node, ast.Assign) and re.fullmatch(NAMES, getattr(node.targets[0], "id", "")):
+        elif isinstance(node, ast.Assign) and re.fullmatch(names, getattr(node.targets[0], "id", "")):
             yield from ((node.lineno, text) for text in literals(node.value))
 
 
@@ -47,11 +50,16 @@ def bilingual(text: str) -> bool:
     return bool(between and CHINESE.search(chinese) and re.search("[A-Za-z]{2}", english))
 
 
-def test_every_refusal_of_a_file_is_said_in_both_languages() -> None:
-    """Of each module that reads what an editor wrote, by its own text."""
-    written = [(module.name, *one) for module in MODULES for one in said(module)]
+@pytest.mark.parametrize(
+    ("modules", "names", "least"),
+    [(READERS, f"message|{MENDS}", 150), (CHANNELS, MENDS, 60)],
+    ids=["files", "settings"],
+)
+def test_every_refusal_is_said_in_both_languages(modules: list[Path], names: str, least: int) -> None:
+    """Of each module that reads what an editor wrote, or an operator set, by its own text."""
+    written = [(module.name, *one) for module in modules for one in said(module, names)]
     found = [one for one in written if re.search("[A-Za-z一-鿿]", one[2])]  # some are put together of others only
-    assert len(found) > 150
+    assert len(found) > least
     assert [] == [one for one in found if not bilingual(one[2])]
 
 
