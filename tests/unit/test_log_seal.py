@@ -185,6 +185,19 @@ def test_damaged_files_are_never_signed_over(tmp_path: Path, name: str, gone: bo
         bring(folder, rows)
 
 
+def test_another_history_in_the_place_of_the_signed_one(tmp_path: Path) -> None:
+    """Files that are in order in themselves, and not what the checkpoint beside them speaks of."""
+    folder, other, rows = Folder(tmp_path / "log"), Folder(tmp_path / "other"), Rows(5)
+    bring(folder, rows)
+    again = [(sealed(row, n, b"s" * 32), row) for n, (_, row) in enumerate(rows.rows)]
+    bring_up(other, NAME, PRIVATE, 5, lambda begin, end: again)
+    for name in ("tile/0/000.p/5", "tile/entries/000.p/5"):
+        folder.write(name, (other.path / name).read_bytes())
+    rows.grow(7)
+    with pytest.raises(Refused, match="not make the root"):
+        bring(folder, rows)
+
+
 def test_another_key_does_not_go_on(tmp_path: Path) -> None:
     """What another signed is not built upon."""
     folder = Folder(tmp_path)
