@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 OK, USAGE, FAILED = 0, 2, 5
 FULL = 256
 SIGNATURE = rb"\xe2\x80\x94 [^ \n]+ [A-Za-z0-9+/]+=*"
+ACT, DIGEST = re.compile(r"[a-z][a-z0-9_-]{0,40}/[a-z][a-z0-9_-]{0,40}"), re.compile("[0-9a-f]{64}")
 LEAF = {"act", "at", "digest", "index"}
 
 
@@ -162,6 +163,9 @@ def _read(leaf: bytes, index: int) -> dict[str, Any]:
         raise Mismatch("is no leaf", index) from error
     if not isinstance(told, dict) or set(told) != LEAF or again != leaf or told["index"] != index:
         raise Mismatch("is not the leaf of this place", index)
+    forms = (ACT, told["act"]), (DIGEST, told["digest"])
+    if type(told["at"]) is not int or not all(isinstance(one, str) and form.fullmatch(one) for form, one in forms):
+        raise Mismatch("tells more or less than a leaf may", index)
     return told
 
 

@@ -230,14 +230,27 @@ def test_files_that_are_not_what_was_signed(made: tuple[Path, bytes, Rows], log:
         verify(path, VKEY)
 
 
-ODD = [b"", b"[]", b"{}", b"\xff", Leaf(7, 1, "a/b", "0").content, b" " + Leaf(1, 1, "a/b", "0").content]
+ZEROS = "0" * 64
+FIRST = Leaf(0, 1, "a/b", ZEROS).content
+ODD = {
+    "empty": b"",
+    "a list": b"[]",
+    "no members": b"{}",
+    "no text": b"\xff",
+    "another place": Leaf(7, 1, "a/b", ZEROS).content,
+    "a space": b" " + Leaf(1, 1, "a/b", ZEROS).content,
+    "a title": Leaf(1, 1, "a/b", ZEROS).content.replace(b"a/b", "开通/公交".encode()),
+    "a short digest": Leaf(1, 1, "a/b", "0").content,
+    "a time that is text": Leaf(1, 1, "a/b", ZEROS).content.replace(b'"at":1', b'"at":"monday"'),
+    "a further member": Leaf(1, 1, "a/b", ZEROS).content.replace(b"}", b',"outlet":"blog"}'),
+}
 
 
-@pytest.mark.parametrize("bad", ODD)
+@pytest.mark.parametrize("bad", ODD.values(), ids=ODD)
 def test_a_signed_leaf_that_is_none(tmp_path: Path, bad: bytes) -> None:
-    """Of another place, written another way, or no leaf at all: whoever signed it."""
+    """Of another place, written another way, telling more, or no leaf at all: whoever signed it."""
     with pytest.raises(Mismatch) as told:
-        verify(signed_log(tmp_path, [Leaf(0, 1, "a/b", "0").content, bad]), VKEY)
+        verify(signed_log(tmp_path, [FIRST, bad]), VKEY)
     assert 1 == told.value.index
 
 
