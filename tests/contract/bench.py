@@ -182,4 +182,4 @@ def server(module: str, home: Path) -> Iterator[Server]:
         yield Server(home, (home / "address").read_text())
     finally:
         if living(pid):
-            end(pid, 10)
+            end(pid)
