@@ -480,8 +480,8 @@ class Carrier(Protocol):
         raises when the delivery is another process's by now: then nothing may follow. `stop`: it was withdrawn, or
         corrected: begin nothing more. Returns what to go on with, or the Receipt once nothing is left.
 
-        Raises TryLater or Unauthorised (no more was begun; what was is kept), Rejected (nobody has it, and nobody will), Ambiguous
-        (all is done but for those who may have it)."""
+        Raises TryLater or Unauthorised (no more was begun; what was is kept), Rejected (nobody has it, and nobody
+        will), Ambiguous (all is done but for those who may have it)."""
         ...
 
 

@@ -141,9 +141,17 @@ def test_texts_that_are_no_checkpoint() -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    ["", "name", "name+c74f20a3", PETER[:-4], PETER.replace("c74f20a3", "c74f20a4"), PETER.replace("c74f20a3", "C74F20A3"),
-     "+c74f20a3+" + PETER.rpartition("+")[2], "PeterNeumann+c74f20a3+A" + "A" * 43],
-)  # fmt: skip
+    [
+        "",
+        "name",
+        "name+c74f20a3",
+        PETER[:-4],
+        PETER.replace("c74f20a3", "c74f20a4"),
+        PETER.replace("c74f20a3", "C74F20A3"),
+        "+c74f20a3+" + PETER.rpartition("+")[2],
+        "PeterNeumann+c74f20a3+A" + "A" * 43,
+    ],
+)
 def test_what_is_no_key(bad: str) -> None:
     """Another algorithm, a wrong id, a missing part."""
     with pytest.raises(BadNote):
