@@ -28,7 +28,7 @@ ALONE = tests/acceptance/test_timing.py tests/acceptance/test_restart.py
 
 test: check ## everything that must hold, up to 20 minutes
 	@$(BIN)/pytest $(ALONE) $(ARGS)
-	@$(BIN)/pytest --ignore=tests/live $(ALONE:%=--ignore=%) -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest --ignore=tests/live $(ALONE:%=--ignore=%) -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: setup ## the speed targets, measured here: eight minutes, ARGS=--quick three
 	@$(BIN)/python -m tests.benchmarks.skew $(ARGS)

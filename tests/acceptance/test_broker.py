@@ -132,7 +132,7 @@ class Planned:
 
     def assert_once_everywhere(self) -> None:
         """In the end: exit 0, every delivery verified, one copy at each outlet, none early."""
-        shown = self._installed.run("release", "show", self.release, "--wait", "60", "--json")
+        shown = self._installed.run("release", "show", self.release, "--wait", "180", "--json")
         self._told = shown.json
         assert (0, "released") == (shown.code, self._told["state"]), shown.out
         assert {"verified"} == {one["state"] for one in self._told["deliveries"]}

@@ -125,7 +125,7 @@ def test_an_optional_outlet_that_refuses_holds_nothing(outlets: Installation, tm
     (failed,) = (one["id"] for one in partly.json["deliveries"] if one["state"] == "failed")
     assert_done(outlets.run("delivery", "retry", failed))
     release = partly.json["release"]
-    assert_once(outlets, outlets.run("release", "show", release, "--wait", "60", "--json"), title, names)
+    assert_once(outlets, outlets.run("release", "show", release, "--wait", "180", "--json"), title, names)
 
 
 def test_an_optional_outlet_does_not_run_ahead_of_a_required_one(outlets: Installation, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_an_optional_outlet_that_follows_is_marked_late(outlets: Installation, t
     assert "late" not in [line.split()[0] for line in outlets.run("release", "show", release).out.splitlines()]
     passed(micros(told["release_at"]) + LATE)
     outlets.clear()
-    told = assert_done(outlets.run("release", "show", release, "--wait", "60", "--json")).json
+    told = assert_done(outlets.run("release", "show", release, "--wait", "180", "--json")).json
     assert told["late"]
     assert {"site": False, "spare-post": True} == {one["outlet"]: one["late"] for one in told["deliveries"]}
     assert "late spare-post" in outlets.run("release", "show", release).out.splitlines()
@@ -263,7 +263,7 @@ def test_after_the_commit_nobody_can_hold_or_cancel(shared: Installation, tmp_pa
         # On a busy machine the outlet's answer may come before the second command looks.
         assert any(state in refused.json["error"]["message"] for state in ("it is committed", "it is released"))
         assert refused.json["error"]["mend"]
-    assert_once(shared, shared.run("release", "show", release, "--wait", "60", "--json"), title)
+    assert_once(shared, shared.run("release", "show", release, "--wait", "180", "--json"), title)
 
 
 def test_an_outlet_changed_after_it_was_armed_is_prepared_anew(shared: Installation, tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_an_outlet_changed_after_it_was_armed_is_prepared_anew(shared: Installat
     try:
         assert_done(shared.run("outlet", "set", "mastodon", "--set", "visibility=unlisted"))
         assert now() < micros(shared.report(release)["release_at"]) - SECOND, "changed too late to prove anything"
-        assert_once(shared, shared.run("release", "show", release, "--wait", "60", "--json"), title, "site,mastodon")
+        assert_once(shared, shared.run("release", "show", release, "--wait", "180", "--json"), title, "site,mastodon")
         posted = [line["detail"] for line in shared.record("mastodon") if line["effect"] == "post_created"]
         assert ["unlisted"] == [one["visibility"] for one in posted if title in one["text"]]
     finally:

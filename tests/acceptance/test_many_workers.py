@@ -59,7 +59,7 @@ def publish(installed: Installation, folder: Path, title: str, at: str, outlets:
 
 def assert_once(installed: Installation, release: str, title: str, outlets: dict[str, str] = OUTLETS) -> Any:
     """In the end all verified, one copy at each outlet, none early. Returns the report."""
-    shown = installed.run("release", "show", release, "--wait", "60", "--json")
+    shown = installed.run("release", "show", release, "--wait", "180", "--json")
     assert (0, "released") == (shown.code, shown.json["state"]), shown.out
     assert {"verified"} == {one["state"] for one in shown.json["deliveries"]}
     copies = installed.copies(title)

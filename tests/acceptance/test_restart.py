@@ -76,7 +76,7 @@ def test_everything_killed_while_one_release_is_committed_and_another_armed(live
     assert not live.copies(first)
     live.up()
     told = {
-        title: live.run("release", "show", release, "--wait", "60", "--json") for title, release in releases.items()
+        title: live.run("release", "show", release, "--wait", "180", "--json") for title, release in releases.items()
     }
     for title, shown in told.items():
         assert (0, "released") == (shown.code, shown.json["state"]), shown.out

@@ -82,7 +82,7 @@ def test_three_people_then_everywhere(installed: Installation, desk: Door, tmp_p
     assert before == written(installed)
     assert {"rendered"} == {one["state"] for one in installed.report(release)["deliveries"]}
     approve(desk, release, "qian")
-    done = desk.run("release", "show", release, "--wait", "60", "--json")
+    done = desk.run("release", "show", release, "--wait", "180", "--json")
     assert (0, "released", True) == (done.code, done.json["state"], done.json["reviewed"])
     assert OUTLETS.keys() == installed.copies(title).keys()
     assert {1} == {len(appeared) for appeared in installed.copies(title).values()}
@@ -113,7 +113,7 @@ def test_a_withdrawal_is_looked_at_afterwards(installed: Installation, desk: Doo
     title = "关于撤回的通告"
     release = planned(desk, tmp_path, title, "--at", "now")
     approve(desk, release, "wang", "zhao", "qian")
-    done = desk.run("release", "show", release, "--wait", "60", "--json")
+    done = desk.run("release", "show", release, "--wait", "180", "--json")
     item = done.json["item"]
     refused(desk, "withdraw", item, "--reason", "误发", "--as", "wang", where="--as", says="reviewer", mend="publisher")
     gone = desk.run("withdraw", item, "--reason", "误发", "--as", "qian", "--wait", "60", "--json")
